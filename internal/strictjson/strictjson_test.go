@@ -1,0 +1,98 @@
+package strictjson
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+func TestDecode(t *testing.T) {
+	t.Parallel()
+	type body struct {
+		Name   *string  `json:"name"`
+		Scopes []string `json:"scopes,omitempty"`
+	}
+	tests := map[string]struct {
+		in, err string
+	}{
+		"plain":                       {`{"name":"a","scopes":["x"]}`, ""},
+		"white space around":          {" \r\n\t{ \"name\" : \"a\" }\n ", ""},
+		"empty object":                {`{}`, ""},
+		"empty":                       {``, "ends too early"},
+		"cut":                         {`{"name":"a"`, "ends too early"},
+		"list":                        {`["name"]`, "not a JSON object"},
+		"null":                        {`null`, "not a JSON object"},
+		"duplicate":                   {`{"name":"a","name":"b"}`, `"name" is there more than once`},
+		"duplicate, one escaped":      {`{"name":"a","n\u0061me":"b"}`, `"name" is there more than once`},
+		"nested duplicate":            {`{"scopes":[{"a":1,"a":2}]}`, `"a" is there more than once`},
+		"null member":                 {`{"name":null}`, `"name" is null`},
+		"other case":                  {`{"Name":"a"}`, `unknown field "Name"`},
+		"unknown":                     {`{"nmae":"a"}`, `unknown field "nmae"`},
+		"trailing value":              {`{"name":"a"}{}`, "goes on after"},
+		"trailing letter":             {`{"name":"a"}x`, "goes on after"},
+		"wrong type":                  {`{"name":1}`, `"name" has the wrong type: want a string, not number`},
+		"wrong type of list":          {`{"scopes":"x"}`, `"scopes" has the wrong type: want a list, not string`},
+		"not UTF-8":                   {"{\"name\":\"\xff\"}", "not valid UTF-8"},
+		"depth":                       {`{"scopes":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `}`, "nested deeper than 16"},
+		"not a name":                  {`{1:2}`, "not valid JSON"},
+		"comma at the end":            {`{"name":"a",}`, "not valid JSON"},
+		"a thing that is not a value": {`{"name":NaN}`, "not valid JSON"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var b body
+			err := Decode([]byte(test.in), &b)
+			if test.err == "" {
+				if err != nil {
+					t.Errorf("%s: %v, want no error", test.in, err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), test.err) {
+				t.Errorf("%.80s: error %v, want one with %q", test.in, err, test.err)
+			}
+		})
+	}
+}
+
+func TestMembersKeepsTheBytesOfEachValue(t *testing.T) {
+	t.Parallel()
+	members, err := Members([]byte(`{"a": "x", "b" :{"c":[1, 2]} ,"d":null}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"a": `"x"`, "b": `{"c":[1, 2]}`, "d": "null"} {
+		if got := string(members[name]); got != want {
+			t.Errorf("%s = %s, want %s", name, got, want)
+		}
+	}
+	if len(members) != 3 {
+		t.Errorf("%d members, want 3", len(members))
+	}
+}
+
+// FuzzMembers holds that what is accepted is what encoding/json reads too, member by member.
+func FuzzMembers(f *testing.F) {
+	for _, seed := range []string{`{}`, `{"a":1}`, `{"a":{"b":[null,"\ud800"]}}`, `{"a":"\u0000"}`, `[`, `{"a":1}{}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		members, err := Members(data)
+		if err != nil {
+			return
+		}
+		var other map[string]json.RawMessage
+		if err := json.Unmarshal(data, &other); err != nil {
+			t.Fatalf("accepted %q, which encoding/json refuses: %v", data, err)
+		}
+		if len(other) != len(members) {
+			t.Fatalf("%q: %d members, encoding/json has %d", data, len(members), len(other))
+		}
+		for name, value := range members {
+			if string(other[name]) != string(value) {
+				t.Fatalf("%q: %q is %q, encoding/json has %q", data, name, value, other[name])
+			}
+		}
+	})
+}

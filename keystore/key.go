@@ -1,0 +1,227 @@
+package keystore
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"time"
+)
+
+// A Key is an API key of a Deployment, without its secret.
+type Key struct {
+	ID           string    `json:"id"` // the OAuth client_id, see [IsKeyID]
+	DeploymentID string    `json:"deployment_id"`
+	Name         string    `json:"name"`
+	Description  string    `json:"description,omitempty"`
+	Scopes       Scopes    `json:"scopes"`
+	CreatedAt    time.Time `json:"created_at"`
+	CreatedBy    string    `json:"created_by"`
+
+	// SecretHash is the keyed hash of the secret. It stays in the store and in this package's
+	// records: no answer shows it.
+	SecretHash []byte `json:"secret_hash"`
+}
+
+// MaxKeys is how many keys a Deployment may have. It bounds how long the one atomic step takes
+// that ends them all.
+const MaxKeys = 100_000
+
+// ErrCredentials says that a key ID and a secret do not belong together: there is no such key,
+// or the secret is another. It does not say which.
+var ErrCredentials = errors.New("the key ID or the secret is not right")
+
+func keyRecord(id string) string           { return "key/" + id }
+func keysIndex(deploymentID string) string { return "keys/" + deploymentID }
+
+// CreateKey makes a key of a Deployment from DeploymentID, Name, Description and Scopes, and
+// its secret, which can't be had again. No Scopes are all scopes. Errors: [ErrInvalid],
+// [ErrNotFound] without the Deployment, [ErrLimit] when it has [MaxKeys].
+func (k *Keystore) CreateKey(ctx context.Context, by Caller, key Key) (Key, Secret, error) {
+	if ValidateDeploymentID(key.DeploymentID) != nil {
+		return Key{}, Secret{}, notFound("Deployment", key.DeploymentID)
+	}
+	if key.Scopes == 0 {
+		key.Scopes = AllScopes
+	}
+	if err := key.validate(); err != nil {
+		return Key{}, Secret{}, err
+	}
+	ctx, cancel, o, err := k.change(ctx)
+	if err != nil {
+		return Key{}, Secret{}, err
+	}
+	defer cancel()
+
+	secret := NewSecret()
+	key.ID, key.CreatedAt, key.CreatedBy = newKeyID(k.now()), k.timestamp(), by.Name
+	key.SecretHash = o.hashSecret(key.ID, secret)
+	name := keyRecord(key.ID)
+	record, err := encodeRecord(o.vault, name, key)
+	if err != nil {
+		return Key{}, Secret{}, err
+	}
+	err = k.apply(ctx, Change{
+		Conditions: []Condition{
+			{Kind: RecordExists, Name: deploymentRecord(key.DeploymentID)},
+			{Kind: SizeBelow, Name: keysIndex(key.DeploymentID), Limit: MaxKeys},
+			{Kind: RecordAbsent, Name: name},
+		},
+		Steps: []Step{
+			{Kind: PutRecord, Name: name, Value: record},
+			{Kind: AddMember, Name: keysIndex(key.DeploymentID), Member: key.ID},
+		},
+	}, by, Event{Kind: KeyCreated, Deployment: key.DeploymentID, Key: key.ID})
+	switch failedCondition(err) {
+	case 0:
+		return Key{}, Secret{}, notFound("Deployment", key.DeploymentID)
+	case 1:
+		return Key{}, Secret{}, &detailError{ErrLimit, "the Deployment has the most keys it may have: delete some first"}
+	case 2:
+		return Key{}, Secret{}, exists("key", key.ID)
+	}
+	if err != nil {
+		return Key{}, Secret{}, err
+	}
+	return key, secret, nil
+}
+
+// Key reads a key by its ID alone: what a token's claims have to be held against. Errors:
+// [ErrNotFound], [ErrAltered].
+func (k *Keystore) Key(ctx context.Context, id string) (Key, error) {
+	if !IsKeyID(id) {
+		return Key{}, notFound("key", id)
+	}
+	ctx, cancel, o, err := k.read(ctx)
+	if err != nil {
+		return Key{}, err
+	}
+	defer cancel()
+	key, _, err := getRecord[Key](ctx, k, o.vault, keyRecord(id), notFound("key", id))
+	return key, err
+}
+
+// DeploymentKey reads a key of a Deployment. A key of another Deployment is not found.
+func (k *Keystore) DeploymentKey(ctx context.Context, deploymentID, id string) (Key, error) {
+	key, err := k.Key(ctx, id)
+	if err == nil && key.DeploymentID != deploymentID {
+		return Key{}, notFound("key", id)
+	}
+	return key, err
+}
+
+// decoyKey is an ID that no key has: it is not of the form of one.
+const decoyKey = "none"
+
+// Authenticate returns the key that a key ID and the text of a secret are of, or
+// [ErrCredentials].
+//
+// An unknown key ID takes the same steps as a wrong secret: one read of the store, a record
+// whose code is checked and which is decoded, one hash, one comparison. So the time of an
+// answer does not tell which key IDs exist. A secret that is not of the right form is refused
+// before all that, whatever the key ID.
+func (k *Keystore) Authenticate(ctx context.Context, id, secretText string) (Key, error) {
+	secret, err := ParseSecret(secretText)
+	if err != nil {
+		return Key{}, ErrCredentials
+	}
+	ctx, cancel, o, err := k.read(ctx)
+	if err != nil {
+		return Key{}, err
+	}
+	defer cancel()
+	if !IsKeyID(id) {
+		id = decoyKey
+	}
+	records, err := k.store.Get(ctx, keyRecord(id))
+	if err != nil {
+		return Key{}, err
+	}
+	record := records[0]
+	if record == nil {
+		id, record = decoyKey, o.decoy
+	}
+	key, err := decodeRecord[Key](o.vault, keyRecord(id), record)
+	if err != nil {
+		return Key{}, err
+	}
+	matches := subtle.ConstantTimeCompare(key.SecretHash, o.hashSecret(id, secret)) == 1
+	if !matches || id == decoyKey {
+		return Key{}, ErrCredentials
+	}
+	return key, nil
+}
+
+// UpdateKey changes Name, Description and Scopes as edit does. Errors: [ErrNotFound],
+// [ErrInvalid], and what edit returns.
+func (k *Keystore) UpdateKey(ctx context.Context, by Caller, deploymentID, id string, edit func(*Key) error) (Key, error) {
+	absent := notFound("key", id)
+	if !IsKeyID(id) {
+		return Key{}, absent
+	}
+	ctx, cancel, o, err := k.change(ctx)
+	if err != nil {
+		return Key{}, err
+	}
+	defer cancel()
+	return update(ctx, k, o.vault, by, keyRecord(id), absent,
+		Event{Kind: KeyUpdated, Deployment: deploymentID, Key: id}, func(key *Key) error {
+			if key.DeploymentID != deploymentID {
+				return absent
+			}
+			edited := *key
+			if err := edit(&edited); err != nil {
+				return err
+			}
+			key.Name, key.Description, key.Scopes = edited.Name, edited.Description, edited.Scopes
+			return key.validate()
+		})
+}
+
+// DeleteKey ends a key. It asks the Deployment's index, not the record, so that an altered key
+// can be deleted too. Errors: [ErrNotFound].
+func (k *Keystore) DeleteKey(ctx context.Context, by Caller, deploymentID, id string) error {
+	absent := notFound("key", id)
+	if !IsKeyID(id) || ValidateDeploymentID(deploymentID) != nil {
+		return absent
+	}
+	ctx, cancel, _, err := k.change(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	err = k.apply(ctx, Change{
+		Conditions: []Condition{{Kind: IsMember, Name: keysIndex(deploymentID), Member: id}},
+		Steps: []Step{
+			{Kind: DeleteRecord, Name: keyRecord(id)},
+			{Kind: RemoveMember, Name: keysIndex(deploymentID), Member: id},
+		},
+	}, by, Event{Kind: KeyDeleted, Deployment: deploymentID, Key: id})
+	if failedCondition(err) == 0 {
+		return absent
+	}
+	return err
+}
+
+// Keys lists the keys of a Deployment in the order in which they were made. Errors:
+// [ErrNotFound] without the Deployment.
+func (k *Keystore) Keys(ctx context.Context, deploymentID string, page Page) (List[Key], error) {
+	if _, err := k.Deployment(ctx, deploymentID); err != nil {
+		return List[Key]{}, err
+	}
+	ctx, cancel, o, err := k.read(ctx)
+	if err != nil {
+		return List[Key]{}, err
+	}
+	defer cancel()
+	return listRecords[Key](ctx, k, o.vault, keysIndex(deploymentID), keyRecord, page)
+}
+
+func (key *Key) validate() error {
+	if key.Scopes == 0 {
+		return invalid("scopes: a key needs at least one of %s", AllScopes)
+	}
+	if err := validateName(key.Name); err != nil {
+		return err
+	}
+	return validateDescription(key.Description)
+}

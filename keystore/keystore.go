@@ -1,0 +1,161 @@
+package keystore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// A Keystore is the Deployments, keys and members of one [Store]. It is safe for concurrent
+// use. A read takes at most [ReadTimeout] and a change at most [ChangeTimeout]; then, and
+// whenever the store can't be asked, the error wraps [ErrUnavailable].
+type Keystore struct {
+	store  Store
+	master []byte
+	now    func() time.Time
+
+	opening singleflight.Group // one call at a time opens the vault
+	opened  atomic.Pointer[opened]
+}
+
+// opened is what a Keystore knows once it has opened the vault of its store.
+type opened struct {
+	*vault
+	decoy []byte // a sealed record of a key that does not exist: see Authenticate
+}
+
+// New makes a Keystore. It asks nothing of the store yet: the first call does, or [Keystore.Open].
+// The master secret is 32 bytes or more, random; the Keystore keeps a copy.
+func New(store Store, master []byte) *Keystore {
+	return &Keystore{store: store, master: append([]byte(nil), master...), now: time.Now}
+}
+
+// Open opens the store with the master secret, and sets an empty store up for it. Every other
+// method does so by itself when it is not done yet, so a store that was unreachable at first
+// needs nothing special later. The error wraps [ErrWrongSecret] when the store was set up with
+// another master secret.
+func (k *Keystore) Open(ctx context.Context) error {
+	_, err := k.open(ctx)
+	return err
+}
+
+// Opens reports whether this is the master secret that opens the store of k. A Keystore that is
+// already open may be asked to serve a configuration with another secret.
+func (k *Keystore) Opens(ctx context.Context, master []byte) error {
+	if err := k.Open(ctx); err != nil {
+		return err
+	}
+	return New(k.store, master).Open(ctx)
+}
+
+// Initialized reports whether a store was set up, with whatever master secret. A new master
+// secret is right for an empty store only.
+func Initialized(ctx context.Context, store Store) (bool, error) {
+	records, err := store.Get(ctx, rootRecord)
+	return err == nil && records[0] != nil, err
+}
+
+// Close closes the store. Calls that are under way are finished first.
+func (k *Keystore) Close() error { return k.store.Close() }
+
+func (k *Keystore) open(ctx context.Context) (*opened, error) {
+	if o := k.opened.Load(); o != nil {
+		return o, nil
+	}
+	// All callers wait for one attempt, each for as long as it wants to: when the store does
+	// not answer, a queue of attempts would make the last caller wait for all of them.
+	attempt := k.opening.DoChan(rootRecord, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ReadTimeout)
+		defer cancel()
+		return k.openOnce(ctx)
+	})
+	select {
+	case result := <-attempt:
+		if result.Err != nil {
+			return nil, result.Err
+		}
+		return result.Val.(*opened), nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+	}
+}
+
+func (k *Keystore) openOnce(ctx context.Context) (*opened, error) {
+	if o := k.opened.Load(); o != nil {
+		return o, nil
+	}
+	v, err := k.openVault(ctx)
+	if err != nil {
+		return nil, err
+	}
+	decoy, err := encodeRecord(v, keyRecord(decoyKey), Key{
+		ID: decoyKey, DeploymentID: "decoy", Name: "decoy", Scopes: AllScopes,
+		CreatedAt: k.now().UTC(), CreatedBy: "decoy", SecretHash: make([]byte, codeSize),
+	})
+	if err != nil {
+		return nil, err
+	}
+	o := &opened{vault: v, decoy: decoy}
+	k.opened.Store(o)
+	return o, nil
+}
+
+// openVault reads the root record, or makes it. Two nodes may do so at once on an empty store:
+// the record can be made only once, and the one that came second reads what the first made.
+func (k *Keystore) openVault(ctx context.Context) (*vault, error) {
+	for {
+		records, err := k.store.Get(ctx, rootRecord)
+		if err != nil {
+			return nil, err
+		}
+		if records[0] != nil {
+			return openRoot(k.master, records[0])
+		}
+		record, v, err := newRoot(k.master)
+		if err != nil {
+			return nil, err
+		}
+		change := Change{
+			Conditions: []Condition{{Kind: RecordAbsent, Name: rootRecord}},
+			Steps:      []Step{{Kind: PutRecord, Name: rootRecord, Value: record}},
+		}
+		err = k.apply(ctx, change, gatewayCaller, Event{Kind: StoreCreated})
+		if failedCondition(err) < 0 {
+			return v, err
+		}
+	}
+}
+
+// read gives a read its deadline and the open vault.
+func (k *Keystore) read(ctx context.Context) (context.Context, context.CancelFunc, *opened, error) {
+	return k.begin(ctx, ReadTimeout)
+}
+
+// change gives a change its deadline and the open vault.
+func (k *Keystore) change(ctx context.Context) (context.Context, context.CancelFunc, *opened, error) {
+	return k.begin(ctx, ChangeTimeout)
+}
+
+func (k *Keystore) begin(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc, *opened, error) {
+	o, err := k.open(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	return ctx, cancel, o, nil
+}
+
+// apply completes the event, appends it to the change and makes the change.
+func (k *Keystore) apply(ctx context.Context, change Change, by Caller, event Event) error {
+	event.Time, event.By, event.Address = k.now().UTC(), by.Name, by.Address
+	encoded, err := json.Marshal(event)
+	if err != nil {
+		return fmt.Errorf("encoding an event: %w", err)
+	}
+	change.Event = encoded
+	return k.store.Apply(ctx, change)
+}

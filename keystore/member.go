@@ -1,0 +1,153 @@
+package keystore
+
+import (
+	"context"
+	"encoding/base64"
+	"time"
+)
+
+// A Member is a user of a Deployment.
+type Member struct {
+	User         string    `json:"user"` // as the site's authentication calls them
+	DeploymentID string    `json:"deployment_id"`
+	Role         Role      `json:"role"`
+	CreatedAt    time.Time `json:"created_at"`
+	CreatedBy    string    `json:"created_by"`
+}
+
+// MaxMembers is how many members a Deployment may have.
+const MaxMembers = 1_000
+
+func membersIndex(deploymentID string) string { return "members/" + deploymentID }
+
+// memberRecord and memberName: a user ID may have any characters, a name in the store only
+// printable ASCII.
+func memberRecord(deploymentID, name string) string { return "member/" + deploymentID + "/" + name }
+func memberName(user string) string                 { return base64.RawURLEncoding.EncodeToString([]byte(user)) }
+
+// PutMember gives a user a role in a Deployment, in place of the one they had. Errors:
+// [ErrInvalid], [ErrNotFound] without the Deployment, [ErrLimit] when it has [MaxMembers].
+func (k *Keystore) PutMember(ctx context.Context, by Caller, deploymentID, user string, role Role) (Member, error) {
+	absent := notFound("Deployment", deploymentID)
+	if ValidateDeploymentID(deploymentID) != nil {
+		return Member{}, absent
+	}
+	if err := ValidateUser(user); err != nil {
+		return Member{}, err
+	}
+	ctx, cancel, o, err := k.change(ctx)
+	if err != nil {
+		return Member{}, err
+	}
+	defer cancel()
+
+	var member Member
+	name := memberRecord(deploymentID, memberName(user))
+	event := Event{Kind: MemberPut, Deployment: deploymentID, User: user}
+	err = retry(name, func() error {
+		records, err := k.store.Get(ctx, name)
+		if err != nil {
+			return err
+		}
+		member = Member{User: user, DeploymentID: deploymentID, Role: role, CreatedAt: k.timestamp(), CreatedBy: by.Name}
+		exists := Condition{Kind: RecordExists, Name: deploymentRecord(deploymentID)}
+		change := Change{Conditions: []Condition{
+			exists,
+			{Kind: SizeBelow, Name: membersIndex(deploymentID), Limit: MaxMembers},
+			{Kind: RecordAbsent, Name: name},
+		}}
+		if before := records[0]; before != nil {
+			// An altered record is replaced: the caller says what it should be.
+			if was, err := decodeRecord[Member](o.vault, name, before); err == nil {
+				if was.Role == role {
+					member = was
+					return nil
+				}
+				member.CreatedAt, member.CreatedBy = was.CreatedAt, was.CreatedBy
+			}
+			change.Conditions = []Condition{exists, {Kind: RecordEquals, Name: name, Value: before}}
+		}
+		record, err := encodeRecord(o.vault, name, member)
+		if err != nil {
+			return err
+		}
+		change.Steps = []Step{
+			{Kind: PutRecord, Name: name, Value: record},
+			{Kind: AddMember, Name: membersIndex(deploymentID), Member: memberName(user)},
+		}
+		err = k.apply(ctx, change, by, event)
+		switch failed := failedCondition(err); {
+		case failed == 0:
+			return absent
+		case failed == 1 && records[0] == nil:
+			return &detailError{ErrLimit, "the Deployment has the most members it may have: delete some first"}
+		}
+		return err
+	})
+	return member, err
+}
+
+// Member reads the membership of a user in a Deployment. Errors: [ErrNotFound], [ErrAltered].
+func (k *Keystore) Member(ctx context.Context, deploymentID, user string) (Member, error) {
+	absent := notFound("member", user)
+	if ValidateDeploymentID(deploymentID) != nil || ValidateUser(user) != nil {
+		return Member{}, absent
+	}
+	ctx, cancel, o, err := k.read(ctx)
+	if err != nil {
+		return Member{}, err
+	}
+	defer cancel()
+	member, _, err := getRecord[Member](ctx, k, o.vault, memberRecord(deploymentID, memberName(user)), absent)
+	return member, err
+}
+
+// DeleteMember ends the membership of a user. Errors: [ErrNotFound].
+func (k *Keystore) DeleteMember(ctx context.Context, by Caller, deploymentID, user string) error {
+	absent := notFound("member", user)
+	if ValidateDeploymentID(deploymentID) != nil || ValidateUser(user) != nil {
+		return absent
+	}
+	ctx, cancel, _, err := k.change(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	name := memberName(user)
+	err = k.apply(ctx, Change{
+		Conditions: []Condition{{Kind: IsMember, Name: membersIndex(deploymentID), Member: name}},
+		Steps: []Step{
+			{Kind: DeleteRecord, Name: memberRecord(deploymentID, name)},
+			{Kind: RemoveMember, Name: membersIndex(deploymentID), Member: name},
+		},
+	}, by, Event{Kind: MemberDeleted, Deployment: deploymentID, User: user})
+	if failedCondition(err) == 0 {
+		return absent
+	}
+	return err
+}
+
+// Members lists all members of a Deployment. Errors: [ErrNotFound] without the Deployment.
+func (k *Keystore) Members(ctx context.Context, deploymentID string) (List[Member], error) {
+	if _, err := k.Deployment(ctx, deploymentID); err != nil {
+		return List[Member]{}, err
+	}
+	ctx, cancel, o, err := k.read(ctx)
+	if err != nil {
+		return List[Member]{}, err
+	}
+	defer cancel()
+	record := func(member string) string { return memberRecord(deploymentID, member) }
+	var all List[Member]
+	for page := (Page{Limit: MaxPage}); ; page.After = all.Next {
+		list, err := listRecords[Member](ctx, k, o.vault, membersIndex(deploymentID), record, page)
+		if err != nil {
+			return List[Member]{}, err
+		}
+		all.Items = append(all.Items, list.Items...)
+		all.Altered = append(all.Altered, list.Altered...)
+		if all.Next = list.Next; all.Next == "" {
+			return all, nil
+		}
+	}
+}
