@@ -1,0 +1,50 @@
+package token
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+)
+
+// NewID returns a jti: 128 random bits in base64url, 22 characters. It is unique without asking
+// anybody (RFC 7519 section 4.1.7), and cannot be guessed.
+func NewID() string {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails: it ends the process instead
+	return base64.RawURLEncoding.EncodeToString(id[:])
+}
+
+// Sign returns the claims as an access token in the compact form (RFC 9068 section 2, RFC 7515
+// section 7.1), signed by the ring's [Ring.Signer].
+//
+// It returns [ErrClaims] for claims that [Verifier.Verify] would refuse under any options: a
+// required one is missing, a string is not UTF-8, or the token would be over 8 KiB.
+func (r *Ring) Sign(c Claims) (string, error) {
+	if err := c.complete(); err != nil {
+		return "", err
+	}
+	if err := c.validText(); err != nil {
+		return "", err
+	}
+	if c.ExpiresAt.Unix() <= c.IssuedAt.Unix() {
+		return "", fmt.Errorf("%w: exp is not after iat", ErrClaims)
+	}
+	payload, err := c.MarshalJSON()
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrClaims, err)
+	}
+
+	// The parts are put together here, and golang-jwt does the signature: its Token would encode
+	// the header anew, as a map, for every token.
+	key := r.signer
+	signed := key.header + "." + base64.RawURLEncoding.EncodeToString(payload)
+	signature, err := key.method.Sign(signed, key.private())
+	if err != nil {
+		return "", fmt.Errorf("signing with %s: %w", key.id, err)
+	}
+	raw := signed + "." + base64.RawURLEncoding.EncodeToString(signature)
+	if len(raw) > maxTokenSize {
+		return "", fmt.Errorf("%w: the token would have %d bytes, at most %d are accepted", ErrClaims, len(raw), maxTokenSize)
+	}
+	return raw, nil
+}
