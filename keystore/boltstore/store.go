@@ -1,0 +1,181 @@
+// Package boltstore keeps a [keystore.Store] in one bbolt file, for a gateway of one node. It
+// knows buckets and files; it must not know what the names and bytes in them mean.
+//
+// The file is a B+tree that is locked while it is open: one process at a time. Each change is one
+// transaction that is synced to the disk before Apply returns, so that neither a crash of the
+// process nor of the machine loses what was answered or leaves half of it.
+package boltstore
+
+import (
+	"context"
+	"encoding/binary"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/deploymentkeys/gateway/keystore"
+)
+
+// Options are the settings of a [Store]. The zero value is good.
+type Options struct {
+	// Timeout bounds a single Apply whose context has no earlier deadline. Default:
+	// [keystore.DefaultTimeout].
+	Timeout time.Duration
+
+	// MaxLogEntries is how many entries of the change log are kept. Default:
+	// [keystore.MaxLogEntries].
+	MaxLogEntries int
+}
+
+// A Store is a [keystore.Store] in one file. Make one with [Open].
+//
+// Reads go on beside a write and see the file as it was before. Writes go one at a time; one that
+// waits for its turn, or for the disk, gives up at its deadline.
+type Store struct {
+	path    string
+	file    *os.File
+	db      *bolt.DB
+	timeout time.Duration
+	keep    uint64
+
+	// turn holds one token, for the one writer. It stands in front of bbolt's own lock, which
+	// cannot be given up waiting for.
+	turn chan struct{}
+
+	// broken is set when bbolt panicked on what it found in the file. Its locks may then be held
+	// for ever, so nothing asks it again.
+	broken atomic.Bool
+
+	mu     sync.Mutex
+	closed bool
+	calls  sync.WaitGroup
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Get implements [keystore.Store].
+func (s *Store) Get(ctx context.Context, names ...string) ([][]byte, error) {
+	values := make([][]byte, len(names))
+	err := s.view(ctx, func(tx *bolt.Tx) error {
+		records := tx.Bucket(bucketRecords)
+		for i, name := range names {
+			// What bbolt returns lives as long as the transaction only. An empty record must
+			// not become nil, which means that there is none.
+			if value := records.Get([]byte(name)); value != nil {
+				values[i] = append([]byte{}, value...)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return values, nil
+}
+
+// Members implements [keystore.Store].
+func (s *Store) Members(ctx context.Context, index, after string, limit int) ([]string, error) {
+	var members []string
+	err := s.view(ctx, func(tx *bolt.Tx) error {
+		prefix := memberKey(index, "")
+		from := memberKey(index, after)
+		cursor := tx.Bucket(bucketMembers).Cursor()
+		for key, _ := cursor.Seek(from); len(members) < limit && hasPrefix(key, prefix); key, _ = cursor.Next() {
+			if len(key) > len(from) || string(key) != string(from) {
+				members = append(members, string(key[len(prefix):]))
+			}
+		}
+		return nil
+	})
+	return members, err
+}
+
+// Sizes implements [keystore.Store].
+func (s *Store) Sizes(ctx context.Context, indexes ...string) ([]int64, error) {
+	sizes := make([]int64, len(indexes))
+	err := s.view(ctx, func(tx *bolt.Tx) error {
+		for i, index := range indexes {
+			sizes[i] = size(tx, index)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return sizes, nil
+}
+
+// Log implements [keystore.Store].
+func (s *Store) Log(ctx context.Context, after uint64, limit int) ([]keystore.LogEntry, error) {
+	var entries []keystore.LogEntry
+	err := s.view(ctx, func(tx *bolt.Tx) error {
+		if after+1 == 0 { // nothing comes after the greatest number
+			return nil
+		}
+		cursor := tx.Bucket(bucketLog).Cursor()
+		for key, event := cursor.Seek(sequenceKey(after + 1)); key != nil && len(entries) < limit; key, event = cursor.Next() {
+			entries = append(entries, keystore.LogEntry{
+				Seq:   binary.BigEndian.Uint64(key),
+				Event: append([]byte{}, event...),
+			})
+		}
+		return nil
+	})
+	return entries, err
+}
+
+// Close implements [keystore.Store]. It waits for the calls that are under way, and gives the
+// file free for another process.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.calls.Wait()
+	s.closeOnce.Do(func() {
+		if s.broken.Load() {
+			s.closeErr = s.abandon()
+			return
+		}
+		s.closeErr = s.db.Close()
+	})
+	return s.closeErr
+}
+
+// begin counts a call, so that Close waits for it. Every successful begin needs one
+// s.calls.Done.
+func (s *Store) begin(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return s.unavailable(err)
+	}
+	if s.broken.Load() {
+		return s.unavailable(errDamaged)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return s.unavailable(os.ErrClosed)
+	}
+	s.calls.Add(1)
+	return nil
+}
+
+// view runs a read-only transaction. It waits for nothing but the disk.
+func (s *Store) view(ctx context.Context, read func(*bolt.Tx) error) (err error) {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	defer s.calls.Done()
+	defer s.contain(&err)
+	defer faultsPanic()()
+	if err := s.db.View(read); err != nil {
+		return s.unavailable(err)
+	}
+	return nil
+}
+
+// Interface guard.
+var _ keystore.Store = (*Store)(nil)

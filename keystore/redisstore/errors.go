@@ -1,0 +1,48 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+
+	"github.com/deploymentkeys/gateway/keystore"
+)
+
+// go-redis writes to standard error when a dial or a connection fails, in words of its own and
+// past the log that the operator reads. Every such failure reaches a caller here as an error too.
+// The logger is one for the process; go-redis has none for a client.
+func init() {
+	redis.SetLogger(&logging.VoidLogger{})
+}
+
+// maxCause bounds what is shown of a server's own words.
+const maxCause = 300
+
+// unavailable is the error of this store: what every caller tells apart, the host, the cause in
+// words. The cause itself is not in the chain, except that the deadline or the caller ended the
+// call: a server may repeat in an error what it was sent, also a password.
+func (s *Store) unavailable(cause error) error {
+	var netErr net.Error
+	switch {
+	case errors.Is(cause, context.Canceled):
+		return fmt.Errorf("%w: redis at %s: %w", keystore.ErrUnavailable, s.host, context.Canceled)
+	case errors.Is(cause, context.DeadlineExceeded), errors.As(cause, &netErr) && netErr.Timeout():
+		return fmt.Errorf("%w: redis at %s did not answer in time: %w", keystore.ErrUnavailable, s.host, context.DeadlineExceeded)
+	}
+	words := strings.TrimPrefix(cause.Error(), "redis: ")
+	for _, secret := range s.secrets {
+		words = strings.ReplaceAll(words, secret, "(password)")
+	}
+	if len(words) > maxCause {
+		words = words[:maxCause] + "…"
+	}
+	if strings.Contains(words, "compiling script") {
+		words += " (is it older than Redis 7.0?)"
+	}
+	return fmt.Errorf("%w: redis at %s: %s", keystore.ErrUnavailable, s.host, words)
+}

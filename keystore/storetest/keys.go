@@ -1,0 +1,335 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/deploymentkeys/gateway/keystore"
+)
+
+func keyTests() []keystoreTest {
+	return []keystoreTest{
+		{"a key is created, authenticates, is changed and deleted", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			key, secret := k.key("dep1")
+			if !keystore.IsKeyID(key.ID) || key.DeploymentID != "dep1" || key.Scopes != keystore.AllScopes || key.CreatedBy != "alice" || key.CreatedAt.IsZero() {
+				t.Errorf("created %+v", key)
+			}
+			got, err := k.Authenticate(k.ctx(), key.ID, secret)
+			k.want(err, nil)
+			read, err := k.DeploymentKey(k.ctx(), "dep1", key.ID)
+			k.want(err, nil)
+			if got.ID != key.ID || read.ID != key.ID {
+				t.Errorf("authenticated %+v, read %+v", got, read)
+			}
+			if d, _ := k.Deployment(k.ctx(), "dep1"); d.KeyCount != 1 {
+				t.Errorf("the Deployment has %d keys, want 1", d.KeyCount)
+			}
+			changed, err := k.UpdateKey(k.ctx(), alice, "dep1", key.ID, func(key *keystore.Key) error {
+				key.Name, key.Scopes, key.DeploymentID, key.CreatedBy, key.SecretHash = "new", keystore.ScopeDeploy, "dep2", "mallory", nil
+				return nil
+			})
+			k.want(err, nil)
+			if changed.Name != "new" || changed.Scopes != keystore.ScopeDeploy || changed.DeploymentID != "dep1" || changed.CreatedBy != "alice" {
+				t.Errorf("changed to %+v", changed)
+			}
+			_, err = k.Authenticate(k.ctx(), key.ID, secret)
+			k.want(err, nil)
+			k.want(k.DeleteKey(k.ctx(), alice, "dep1", key.ID), nil)
+			_, err = k.Authenticate(k.ctx(), key.ID, secret)
+			k.want(err, keystore.ErrCredentials)
+			k.want(k.DeleteKey(k.ctx(), alice, "dep1", key.ID), keystore.ErrNotFound)
+			k.wantEvents("deployment.created dep1", "key.created dep1", "key.updated dep1", "key.deleted dep1")
+		}},
+		{"only the key's own secret authenticates", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			key, secret := k.key("dep1")
+			other, otherSecret := k.key("dep1")
+			for name, test := range map[string]struct{ id, secret string }{
+				"secret of another key":      {key.ID, otherSecret},
+				"the other way":              {other.ID, secret},
+				"unknown key":                {"000000000000000000000000", secret},
+				"malformed key ID":           {"../key", secret},
+				"the decoy":                  {"none", secret},
+				"no key ID":                  {"", secret},
+				"random secret":              {key.ID, keystore.NewSecret().Reveal()},
+				"empty secret":               {key.ID, ""},
+				"secret cut off":             {key.ID, secret[:len(secret)-1]},
+				"secret extended":            {key.ID, secret + "a"},
+				"secret in capitals":         {key.ID, strings.ToUpper(secret)},
+				"secret with space":          {key.ID, " " + secret},
+				"hash in place of a secret":  {key.ID, string(key.SecretHash)},
+				"zero bytes":                 {key.ID, strings.Repeat("\x00", len(secret))},
+				"prefix alone, padded with a": {key.ID, keystore.SecretPrefix + strings.Repeat("a", 58)},
+			} {
+				if _, err := k.Authenticate(k.ctx(), test.id, test.secret); !errors.Is(err, keystore.ErrCredentials) {
+					t.Errorf("%s: error %v, want %v", name, err, keystore.ErrCredentials)
+				}
+			}
+		}},
+		{"a key of another Deployment is not found", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			k.deployment("dep2")
+			key, secret := k.key("dep1")
+			_, err := k.DeploymentKey(k.ctx(), "dep2", key.ID)
+			k.want(err, keystore.ErrNotFound)
+			_, err = k.UpdateKey(k.ctx(), alice, "dep2", key.ID, func(key *keystore.Key) error { key.Name = "x"; return nil })
+			k.want(err, keystore.ErrNotFound)
+			k.want(k.DeleteKey(k.ctx(), alice, "dep2", key.ID), keystore.ErrNotFound)
+			_, err = k.Authenticate(k.ctx(), key.ID, secret)
+			k.want(err, nil)
+			k.wantEvents("deployment.created dep1", "deployment.created dep2", "key.created dep1")
+		}},
+		{"a key needs its Deployment, a name and scopes", func(t *testing.T, k *keystoreKit) {
+			_, _, err := k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k"})
+			k.want(err, keystore.ErrNotFound)
+			_, _, err = k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "../x", Name: "k"})
+			k.want(err, keystore.ErrNotFound)
+			k.deployment("dep1")
+			_, _, err = k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1"})
+			k.want(err, keystore.ErrInvalid)
+			key, _ := k.key("dep1")
+			_, err = k.UpdateKey(k.ctx(), alice, "dep1", key.ID, func(key *keystore.Key) error { key.Scopes = 0; return nil })
+			k.want(err, keystore.ErrInvalid)
+		}},
+		{"keys are listed in the order in which they were made", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			k.deployment("dep2")
+			var want []string
+			for range 12 {
+				key, _ := k.key("dep1")
+				want = append(want, key.ID)
+				k.key("dep2")
+				// IDs are in the order of milliseconds.
+				for now := time.Now(); time.Since(now) < 2*time.Millisecond; {
+				}
+			}
+			var got []string
+			for page := (keystore.Page{Limit: 5}); ; {
+				list, err := k.Keys(k.ctx(), "dep1", page)
+				k.want(err, nil)
+				for _, key := range list.Items {
+					got = append(got, key.ID)
+				}
+				if page.After = list.Next; page.After == "" {
+					break
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("listed %q, want %q", got, want)
+			}
+		}},
+		{"changes at once are all made", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			key, _ := k.key("dep1")
+			var wait sync.WaitGroup
+			for _, letter := range "abcdef" {
+				wait.Go(func() {
+					_, err := k.UpdateKey(k.ctx(), alice, "dep1", key.ID, func(key *keystore.Key) error {
+						key.Description += string(letter)
+						return nil
+					})
+					k.want(err, nil)
+				})
+			}
+			wait.Wait()
+			read, err := k.Key(k.ctx(), key.ID)
+			k.want(err, nil)
+			if letters := []byte(read.Description); len(letters) != 6 || len(slices.Compact(slices.Sorted(slices.Values(letters)))) != 6 {
+				t.Errorf("%q, want each of a to f once", read.Description)
+			}
+		}},
+		{"an altered key is refused, left out of lists, and can be deleted", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			key, secret := k.key("dep1")
+			good, _ := k.key("dep1")
+			k.alter("key/"+key.ID, `"scopes":["deploy","airflow:read","airflow:write"]`, `"scopes":["deploy"]`)
+			_, err := k.Authenticate(k.ctx(), key.ID, secret)
+			k.want(err, keystore.ErrAltered)
+			_, err = k.Key(k.ctx(), key.ID)
+			k.want(err, keystore.ErrAltered)
+			list, err := k.Keys(k.ctx(), "dep1", keystore.Page{Limit: 10})
+			k.want(err, nil)
+			if len(list.Items) != 1 || list.Items[0].ID != good.ID || !slices.Equal(list.Altered, []string{"key/" + key.ID}) {
+				t.Errorf("listed %+v", list)
+			}
+			k.want(k.DeleteKey(k.ctx(), alice, "dep1", key.ID), nil)
+		}},
+		{"a record does not pass under another name", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			key, _ := k.key("dep1")
+			other, otherSecret := k.key("dep1")
+			records, err := k.store.Get(k.ctx(), "key/"+other.ID)
+			k.want(err, nil)
+			k.put("key/"+key.ID, records[0])
+			_, err = k.Authenticate(k.ctx(), key.ID, otherSecret)
+			k.want(err, keystore.ErrAltered)
+		}},
+	}
+}
+
+// alter changes a record behind the keystore's back.
+func (k *keystoreKit) alter(name, old, replacement string) {
+	k.t.Helper()
+	records, err := k.store.Get(k.ctx(), name)
+	k.want(err, nil)
+	altered := bytes.Replace(records[0], []byte(old), []byte(replacement), 1)
+	if bytes.Equal(altered, records[0]) {
+		k.t.Fatalf("record %s has no %s: %s", name, old, records[0])
+	}
+	k.put(name, altered)
+}
+
+func (k *keystoreKit) put(name string, record []byte) {
+	k.t.Helper()
+	k.want(k.store.Apply(k.ctx(), keystore.Change{Steps: []keystore.Step{{Kind: keystore.PutRecord, Name: name, Value: record}}}), nil)
+}
+
+func memberTests() []keystoreTest {
+	return []keystoreTest{
+		{"a member is put, changed, listed and deleted", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			for _, user := range []string{"bob", "carol@example.com", "a/b ü"} {
+				member, err := k.PutMember(k.ctx(), alice, "dep1", user, keystore.RoleViewer)
+				k.want(err, nil)
+				if member.User != user || member.Role != keystore.RoleViewer || member.CreatedBy != "alice" {
+					t.Errorf("put %+v", member)
+				}
+			}
+			_, err := k.PutMember(k.ctx(), alice, "dep1", "bob", keystore.RoleAdmin)
+			k.want(err, nil)
+			again, err := k.PutMember(k.ctx(), keystore.Caller{Name: "else"}, "dep1", "bob", keystore.RoleAdmin)
+			k.want(err, nil)
+			read, err := k.Member(k.ctx(), "dep1", "bob")
+			k.want(err, nil)
+			if read != again || read.Role != keystore.RoleAdmin || read.CreatedBy != "alice" {
+				t.Errorf("read %+v, put %+v", read, again)
+			}
+			list, err := k.Members(k.ctx(), "dep1")
+			k.want(err, nil)
+			if len(list.Items) != 3 {
+				t.Errorf("listed %+v", list.Items)
+			}
+			k.want(k.DeleteMember(k.ctx(), alice, "dep1", "bob"), nil)
+			k.want(k.DeleteMember(k.ctx(), alice, "dep1", "bob"), keystore.ErrNotFound)
+			_, err = k.Member(k.ctx(), "dep1", "bob")
+			k.want(err, keystore.ErrNotFound)
+			k.wantEvents("deployment.created dep1", "member.put dep1", "member.put dep1", "member.put dep1", "member.put dep1", "member.deleted dep1")
+		}},
+		{"a member needs a Deployment and a name", func(t *testing.T, k *keystoreKit) {
+			_, err := k.PutMember(k.ctx(), alice, "dep1", "bob", keystore.RoleViewer)
+			k.want(err, keystore.ErrNotFound)
+			k.deployment("dep1")
+			for _, user := range []string{"", "a\nb", "\xff", strings.Repeat("x", 257)} {
+				_, err := k.PutMember(k.ctx(), alice, "dep1", user, keystore.RoleViewer)
+				k.want(err, keystore.ErrInvalid)
+			}
+		}},
+		{"an altered role is refused, and can be put right", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			_, err := k.PutMember(k.ctx(), alice, "dep1", "bob", keystore.RoleViewer)
+			k.want(err, nil)
+			k.alter("member/dep1/Ym9i", `"viewer"`, `"admin"`)
+			_, err = k.Member(k.ctx(), "dep1", "bob")
+			k.want(err, keystore.ErrAltered)
+			_, err = k.PutMember(k.ctx(), alice, "dep1", "bob", keystore.RoleEditor)
+			k.want(err, nil)
+			read, err := k.Member(k.ctx(), "dep1", "bob")
+			k.want(err, nil)
+			if read.Role != keystore.RoleEditor {
+				t.Errorf("read %+v", read)
+			}
+		}},
+	}
+}
+
+func vaultTests() []keystoreTest {
+	signing := func(id string) func() (keystore.SigningKey, error) {
+		return func() (keystore.SigningKey, error) {
+			return keystore.SigningKey{ID: id, Algorithm: "ES256", CreatedAt: time.Unix(1, 0).UTC(), Private: []byte("private part of " + id)}, nil
+		}
+	}
+	return []keystoreTest{
+		{"another master secret opens nothing and changes nothing", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			before := k.events()
+			wrong := keystore.New(k.store, []byte("another master secret of 32 bytes"))
+			_, err := wrong.Deployment(k.ctx(), "dep1")
+			k.want(err, keystore.ErrWrongSecret)
+			_, err = wrong.CreateDeployment(k.ctx(), alice, keystore.Deployment{ID: "dep2", Name: "x"})
+			k.want(err, keystore.ErrWrongSecret)
+			k.want(k.Opens(k.ctx(), []byte("another master secret of 32 bytes")), keystore.ErrWrongSecret)
+			k.want(k.Opens(k.ctx(), master), nil)
+			k.wantEvents(before...)
+		}},
+		{"nodes that come first at once set the store up once", func(t *testing.T, k *keystoreKit) {
+			var wait sync.WaitGroup
+			for range 8 {
+				wait.Go(func() { k.want(keystore.New(k.store, master).Open(k.ctx()), nil) })
+			}
+			wait.Wait()
+			key := keystore.New(k.store, master)
+			_, err := key.CreateDeployment(k.ctx(), alice, keystore.Deployment{ID: "dep1", Name: "x"})
+			k.want(err, nil)
+			_, err = k.Deployment(k.ctx(), "dep1")
+			k.want(err, nil)
+		}},
+		{"nodes that make a signing key at once end with one", func(t *testing.T, k *keystoreKit) {
+			var wait sync.WaitGroup
+			got := make([]string, 8)
+			for i := range got {
+				wait.Go(func() {
+					keys, err := keystore.New(k.store, master).EnsureSigningKey(k.ctx(), "ES256", signing(string(rune('a'+i))))
+					if err != nil || len(keys) != 1 {
+						t.Errorf("keys %v, error %v", keys, err)
+						return
+					}
+					got[i] = keys[0].ID + " " + string(keys[0].Private)
+				})
+			}
+			wait.Wait()
+			if len(slices.Compact(got)) != 1 {
+				t.Errorf("the nodes have %q", got)
+			}
+		}},
+		{"signing keys are sealed in the store", func(t *testing.T, k *keystoreKit) {
+			keys, err := k.EnsureSigningKey(k.ctx(), "ES256", signing("kid1"))
+			k.want(err, nil)
+			records, err := k.store.Get(k.ctx(), "signing_keys")
+			k.want(err, nil)
+			if len(keys) != 1 || bytes.Contains(records[0], []byte("private part")) {
+				t.Errorf("keys %v, record %q", keys, records[0])
+			}
+			read, err := k.SigningKeys(k.ctx())
+			k.want(err, nil)
+			if len(read) != 1 || string(read[0].Private) != "private part of kid1" {
+				t.Errorf("read %v", read)
+			}
+			k.alter("signing_keys", `"ES256"`, `"none"`)
+			_, err = k.SigningKeys(k.ctx())
+			k.want(err, keystore.ErrAltered)
+		}},
+		{"no secret stands in the store", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			key, secret := k.key("dep1")
+			records, err := k.store.Get(k.ctx(), "root", "key/"+key.ID)
+			k.want(err, nil)
+			entries, err := k.store.Log(context.Background(), 0, 100)
+			k.want(err, nil)
+			for _, entry := range entries {
+				records = append(records, entry.Event)
+			}
+			for _, record := range records {
+				if bytes.Contains(record, []byte(secret)) || bytes.Contains(record, []byte(secret[4:])) || bytes.Contains(record, master) {
+					t.Errorf("a secret stands in %q", record)
+				}
+			}
+		}},
+	}
+}
