@@ -1,0 +1,335 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/deploymentkeys/gateway/keystore"
+	"github.com/deploymentkeys/gateway/token"
+)
+
+func init() {
+	caddy.RegisterModule(new(App))
+}
+
+// App owns what all sites share: the keystore, the signing keys, and what a token is.
+//
+// Without redis, keys live in a file in Caddy's data directory, deployment_keys/keys.db, and the
+// master secret beside it in deployment_keys/secret, which is made at the first start. One
+// process at a time may use that file.
+//
+// With redis, keys live in Redis, for any number of gateways. Redis need not be there when the
+// gateway starts: until it is, requests that need a key are answered 503.
+type App struct {
+	// The URL of Redis: redis://user:password@host:6379/0, rediss:// for TLS, or unix://.
+	// Placeholders are allowed; use {env.*} or {file.*} for a URL with a password, so that it
+	// does not stand in the configuration. Default: none, an embedded store.
+	Redis string `json:"redis,omitempty"`
+
+	// The master secret, under which all that is secret in the store is protected: at least 32
+	// characters, random, the same on all nodes. It has to be a placeholder, {file.*} or
+	// {env.*}: whoever can read the configuration, which Caddy also saves to disk, must not
+	// have it. Required with redis. Default without: a random one in the data directory.
+	Secret string `json:"secret,omitempty"`
+
+	// The URL at which clients reach this gateway's token endpoint, with no path: the "iss" of
+	// tokens, and what the metadata is made of. Placeholders are allowed. Changing it ends all
+	// tokens issued before. Default: none; then "iss" is deployment_keys and there is no
+	// metadata.
+	Issuer string `json:"issuer,omitempty"`
+
+	// What tokens may be for, their "aud". The first is that of a token for which none is asked.
+	// Default: astronomer-ee.
+	Audiences []string `json:"audiences,omitempty"`
+
+	// How long an access token is valid: 1s to 744h. Default: 24h.
+	TokenLifetime *caddy.Duration `json:"token_lifetime,omitempty"`
+
+	// How old this node's knowledge of keys may be when it decides on a request. Default: 10s.
+	// Every request asks the store today, so knowledge is never older than the request.
+	MaxStaleness *caddy.Duration `json:"max_staleness,omitempty"`
+
+	// The algorithm with which new tokens are signed: ES256, EdDSA or RS256. Tokens signed with
+	// another one before stay valid. Default: ES256.
+	SigningAlgorithm string `json:"signing_algorithm,omitempty"`
+
+	logger        *zap.Logger
+	faults        *zap.Logger // for what could be said with every request: once a second
+	issuer        string
+	tokenLifetime time.Duration
+	place         storePlace
+	signing       *signing
+	verifier      *token.Verifier
+	keystore      atomic.Pointer[keystore.Keystore] // nil until Start
+	release       func()                            // gives the keystore back; nil until Start
+}
+
+// Defaults of App.
+const (
+	DefaultTokenLifetime = 24 * time.Hour
+	DefaultMaxStaleness  = 10 * time.Second
+	DefaultAudience      = "astronomer-ee"
+	defaultIssuer        = appName
+)
+
+const (
+	appName              = "deployment_keys"
+	longestTokenLifetime = 31 * 24 * time.Hour
+	longestStaleness     = time.Hour
+)
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  appName,
+		New: func() caddy.Module { return new(App) },
+	}
+}
+
+// Provision checks the configuration. It opens nothing: Caddy also calls it to validate a
+// configuration, beside a gateway that is running.
+func (a *App) Provision(ctx caddy.Context) (err error) {
+	a.logger = ctx.Logger()
+	a.faults = a.logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(core, time.Second, 1, 0)
+	}))
+	if a.place, err = a.findStore(); err != nil {
+		return err
+	}
+	if a.issuer, err = resolveIssuer(a.Issuer); err != nil {
+		return err
+	}
+	if len(a.Audiences) == 0 {
+		a.Audiences = []string{DefaultAudience}
+	}
+	for i, audience := range a.Audiences {
+		if strings.TrimSpace(audience) == "" || slices.Contains(a.Audiences[:i], audience) {
+			return fmt.Errorf("audience %q: is empty or there twice", audience)
+		}
+	}
+	if a.tokenLifetime, err = duration("token_lifetime", a.TokenLifetime, DefaultTokenLifetime, longestTokenLifetime); err != nil {
+		return err
+	}
+	if _, err = duration("max_staleness", a.MaxStaleness, DefaultMaxStaleness, longestStaleness); err != nil {
+		return err
+	}
+	if a.SigningAlgorithm == "" {
+		a.SigningAlgorithm = string(token.ES256)
+	}
+	algorithm, err := token.ParseAlgorithm(a.SigningAlgorithm)
+	if err != nil {
+		return fmt.Errorf("signing_algorithm: %w", err)
+	}
+	a.signing = &signing{keys: a.Keystore, algorithm: algorithm, now: time.Now}
+	a.verifier, err = token.NewVerifier(token.Options{Issuer: a.issuer, Audiences: a.Audiences})
+	return err
+}
+
+// Start opens the store. Redis may be absent; an embedded store that can't be opened, or a
+// store with another master secret, is an error.
+func (a *App) Start() error {
+	ctx, cancel := context.WithTimeout(context.Background(), keystore.ChangeTimeout)
+	defer cancel()
+	keys, release, err := a.place.open(ctx)
+	if err != nil {
+		return err
+	}
+	a.release = release
+	a.keystore.Store(keys)
+	if _, err = a.signing.ring(ctx); errors.Is(err, keystore.ErrUnavailable) && a.place.remote() {
+		a.logger.Warn("the store is not reachable yet; requests get 503 until it is", zap.Error(err))
+		return nil
+	}
+	return err
+}
+
+// Stop does nothing: requests that are under way still need the store. Cleanup ends it.
+func (a *App) Stop() error { return nil }
+
+// releaseDelay is how long a store stays open after the configuration that used it: requests
+// that were under way at a reload still ask it. It is longer than a request takes from its
+// header to its decision.
+const releaseDelay = 30 * time.Second
+
+// Cleanup gives up what Provision and Start have made, as far as they came.
+func (a *App) Cleanup() error {
+	if a.verifier != nil {
+		a.verifier.Close()
+	}
+	switch {
+	case a.release == nil:
+	case caddy.Exiting():
+		a.release()
+	default:
+		time.AfterFunc(releaseDelay, a.release)
+	}
+	return nil
+}
+
+// Keystore is where keys live. Caddy starts apps in any order, so requests may come before the
+// store is open: the error then wraps [keystore.ErrUnavailable].
+func (a *App) Keystore() (*keystore.Keystore, error) {
+	if keys := a.keystore.Load(); keys != nil {
+		return keys, nil
+	}
+	return nil, fmt.Errorf("%w: the gateway is starting", keystore.ErrUnavailable)
+}
+
+// audienceFor is the audience of a token for which that one was asked, or none.
+func (a *App) audienceFor(asked string) (string, bool) {
+	if asked == "" {
+		return a.Audiences[0], true
+	}
+	return asked, slices.Contains(a.Audiences, asked)
+}
+
+// issue makes the access token of a key that has authenticated itself.
+func (a *App) issue(ctx context.Context, key keystore.Key, audience string, scopes keystore.Scopes) (string, error) {
+	ring, err := a.signing.ring(ctx)
+	if err != nil {
+		return "", err
+	}
+	now := time.Now()
+	return ring.Sign(token.Claims{
+		Issuer:       a.issuer,
+		Subject:      key.ID,
+		Audience:     audience,
+		ID:           token.NewID(),
+		ClientID:     key.ID,
+		Scope:        scopes.String(),
+		DeploymentID: key.DeploymentID,
+		Permissions:  []string{"deploymentId:" + key.DeploymentID}, // the Astro CLI reads it
+		IssuedAt:     now,
+		ExpiresAt:    now.Add(a.tokenLifetime),
+	})
+}
+
+// identify says who a credential is of, and what they may do at this moment.
+func (a *App) identify(ctx context.Context, cred credential) (identity, *refusal) {
+	keys, err := a.Keystore()
+	if err != nil {
+		return identity{}, unavailable(err)
+	}
+	if cred.secret != "" {
+		key, err := keys.Authenticate(ctx, cred.keyID, cred.secret)
+		if err != nil {
+			return identity{}, basicRefusal(err)
+		}
+		return identity{key.ID, key.DeploymentID, key.Scopes}, nil
+	}
+	claims, refused := a.verify(ctx, cred)
+	if refused != nil {
+		return identity{}, refused
+	}
+	key, err := keys.Key(ctx, claims.ClientID)
+	if err != nil {
+		return identity{}, keyRefusal(err)
+	}
+	return merge(claims, key)
+}
+
+// merge is who a token is of and what they may do: what the token says, as far as its key still
+// has it.
+func merge(claims *token.Verified, key keystore.Key) (identity, *refusal) {
+	if key.DeploymentID != claims.DeploymentID {
+		return identity{}, refuse(codeInvalidToken, "the access token and its key are not of the same Deployment")
+	}
+	scopes, err := keystore.ParseScopeText(claims.Scope)
+	if err != nil {
+		return identity{}, refuse(codeInvalidToken, "the access token is refused: "+err.Error())
+	}
+	return identity{key.ID, key.DeploymentID, scopes & key.Scopes}, nil
+}
+
+// verify is what the token itself says. A token that names a signing key which this node does
+// not know may be from another node that has made one.
+func (a *App) verify(ctx context.Context, cred credential) (*token.Verified, *refusal) {
+	ring, err := a.signing.ring(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	verified, err := a.verifier.Verify(ring, cred.bearer)
+	if errors.Is(err, token.ErrUnknownKey) {
+		if newer, ok := a.signing.reload(ctx); ok {
+			verified, err = a.verifier.Verify(newer, cred.bearer)
+		}
+	}
+	if err != nil {
+		if malformed := cred.malformedBearer(); malformed != nil {
+			return nil, malformed
+		}
+		return nil, tokenRefusal(err)
+	}
+	return verified, nil
+}
+
+// report logs a refusal: an outage or an altered record so that somebody hears of it, but not
+// with every request; what a client did wrong at the debug level only.
+func (a *App) report(refused *refusal, fields ...zap.Field) {
+	logger, level, message := a.logger, zapcore.DebugLevel, "refused"
+	if refused.code == codeUnavailable || errors.Is(refused.cause, keystore.ErrAltered) {
+		logger, level, message = a.faults, zapcore.ErrorLevel, "a credential could not be checked"
+	}
+	if entry := logger.Check(level, message); entry != nil {
+		entry.Write(append(fields,
+			zap.String("error", string(refused.code)),
+			zap.String("description", refused.description),
+			zap.NamedError("cause", refused.cause),
+		)...)
+	}
+}
+
+// duration is a setting that may be left out, but not be out of bounds.
+func duration(name string, set *caddy.Duration, otherwise, most time.Duration) (time.Duration, error) {
+	if set == nil {
+		return otherwise, nil
+	}
+	if d := time.Duration(*set); d < time.Second || d > most {
+		return 0, fmt.Errorf("%s %s: use 1s to %s", name, d, most)
+	}
+	return time.Duration(*set), nil
+}
+
+// resolveIssuer accepts the origin of a URL (RFC 8414 section 2; a path would move the
+// metadata, section 3).
+func resolveIssuer(configured string) (string, error) {
+	if configured == "" {
+		return defaultIssuer, nil
+	}
+	issuer, err := caddy.NewReplacer().ReplaceOrErr(configured, true, true)
+	if err != nil {
+		return "", fmt.Errorf("issuer: %w", err)
+	}
+	issuer = strings.TrimSuffix(issuer, "/")
+	u, err := url.Parse(issuer)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || u.Scheme+"://"+u.Host != issuer {
+		return "", fmt.Errorf("issuer %q: want a URL without a path, such as https://auth.example.com", issuer)
+	}
+	return issuer, nil
+}
+
+// appOf returns the app of a configuration.
+func appOf(ctx caddy.Context) (*App, error) {
+	app, err := ctx.App(appName)
+	if err != nil {
+		return nil, err
+	}
+	return app.(*App), nil
+}
+
+// Interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

@@ -1,0 +1,138 @@
+package caddymodule
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/deploymentkeys/gateway/keystore"
+)
+
+// The headers by which an upstream learns who a request is from. They are in the canonical form
+// of net/http.
+const (
+	headerDeployment = "X-Deployment-Id"
+	headerKey        = "X-Deployment-Key-Id"
+	headerUser       = "X-Deployment-User"
+	headerScopes     = "X-Deployment-Scopes"
+)
+
+var identityHeaders = [...]string{headerDeployment, headerKey, headerUser, headerScopes}
+
+// overrideHeaders are those by which frameworks let a client have another method or path served
+// than the one in the request line, which is the one that was authorized.
+var overrideHeaders = [...]string{
+	"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X-Original-Url", "X-Rewrite-Url",
+}
+
+// An identity is who a request is from, proven, and what they may do.
+type identity struct {
+	keyID        string
+	deploymentID string
+	scopes       keystore.Scopes
+}
+
+// checkTrailers refuses trailers that would speak of identity: reverse_proxy forwards a declared
+// trailer after everything that could have removed it.
+func checkTrailers(r *http.Request) *refusal {
+	for name := range r.Trailer {
+		if isIdentityHeader(name) || strings.EqualFold(name, "Authorization") {
+			return refuse(codeInvalidRequest, "trailer "+name+" is not allowed")
+		}
+	}
+	return nil
+}
+
+// attach tells the upstream who the request is from, and makes sure that nobody but the gateway
+// does: every spelling of the identity headers is removed, also of those that get no value.
+func (id *identity) attach(r *http.Request, repl *caddy.Replacer, keepAuthorization bool) {
+	header := r.Header
+	removeReserved(header)
+	if !keepAuthorization {
+		delete(header, "Authorization")
+	}
+	// One array for the three values; each slice has no room, so that whoever appends to one
+	// does not write into the next.
+	values := [...]string{id.deploymentID, id.keyID, id.scopes.String()}
+	header[headerDeployment] = values[0:1:1]
+	header[headerKey] = values[1:2:2]
+	header[headerScopes] = values[2:3:3]
+
+	repl.Set("http.auth.user.id", id.keyID)
+	repl.Set("http.auth.user.deployment", id.deploymentID)
+	repl.Set("http.auth.user.scopes", scopeValues[id.scopes&keystore.AllScopes])
+}
+
+// scopeValues are the values of the placeholder, made once: a string in an interface is an
+// allocation.
+var scopeValues = func() (values [keystore.AllScopes + 1]any) {
+	for set := range values {
+		values[set] = keystore.Scopes(set).String()
+	}
+	return values
+}()
+
+// removeReserved removes the identity and override headers in all their spellings, and takes
+// the identity headers out of Connection: a header that is named there is dropped on the way to
+// the upstream, after it was set here.
+func removeReserved(header http.Header) {
+	for name := range header {
+		if isIdentityHeader(name) || isOverrideHeader(name) {
+			delete(header, name)
+		}
+	}
+	connection, ok := header["Connection"]
+	if !ok {
+		return
+	}
+	var kept []string
+	for _, line := range connection {
+		for option := range strings.SplitSeq(line, ",") {
+			if option = strings.TrimSpace(option); option != "" && !isIdentityHeader(option) {
+				kept = append(kept, option)
+			}
+		}
+	}
+	if len(kept) == 0 {
+		delete(header, "Connection")
+		return
+	}
+	header["Connection"] = []string{strings.Join(kept, ", ")}
+}
+
+func isIdentityHeader(name string) bool { return isOneOf(name, identityHeaders[:]) }
+func isOverrideHeader(name string) bool { return isOneOf(name, overrideHeaders[:]) }
+
+// isOneOf compares as servers do that turn headers into variables (RFC 3875 section 4.1.18):
+// without case, and with _ for -.
+func isOneOf(name string, known []string) bool {
+	if len(name) < 2 || name[0]|0x20 != 'x' {
+		return false // all of them begin with X-
+	}
+	for _, k := range known {
+		if len(name) == len(k) && sameHeader(name, k) {
+			return true
+		}
+	}
+	return false
+}
+
+func sameHeader(a, b string) bool {
+	for i := range len(a) {
+		if fold(a[i]) != fold(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func fold(c byte) byte {
+	switch {
+	case c == '_':
+		return '-'
+	case 'A' <= c && c <= 'Z':
+		return c | 0x20
+	}
+	return c
+}

@@ -1,0 +1,72 @@
+package caddymodule
+
+import (
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/deploymentkeys/gateway/keystore"
+)
+
+func TestAttachReplacesEverySpellingOfTheIdentity(t *testing.T) {
+	t.Parallel()
+	r := httptest.NewRequest("GET", "/", nil)
+	for _, name := range []string{
+		"X-Deployment-Id", "X_Deployment_Id", "x-deployment-id", "X-Deployment_Id", "X-DEPLOYMENT-KEY-ID",
+		"X-Deployment-User", "x_deployment_user", "X_DEPLOYMENT-Scopes",
+		"X-Http-Method-Override", "X_HTTP_METHOD", "X-Original-Url",
+	} {
+		r.Header[name] = []string{"forged"}
+	}
+	r.Header["X-Deployment-Identity"] = []string{"somebody's own"}
+	r.Header["Authorization"] = []string{"Bearer x"}
+	r.Header["Connection"] = []string{"close, X-Deployment-Id", "x_deployment_key_id,X-Mine"}
+
+	repl := caddy.NewReplacer()
+	id := identity{"key1", "dep1", keystore.ScopeAirflowRead}
+	id.attach(r, repl, false)
+
+	want := http.Header{
+		"X-Deployment-Id":       {"dep1"},
+		"X-Deployment-Key-Id":   {"key1"},
+		"X-Deployment-Scopes":   {"airflow:read"},
+		"X-Deployment-Identity": {"somebody's own"},
+		"Connection":            {"close, X-Mine"},
+	}
+	if !maps.EqualFunc(r.Header, want, slices.Equal) {
+		t.Errorf("the upstream gets\n%v, want\n%v", r.Header, want)
+	}
+	for name, want := range map[string]string{"id": "key1", "deployment": "dep1", "scopes": "airflow:read"} {
+		if got, _ := repl.GetString("http.auth.user." + name); got != want {
+			t.Errorf("{http.auth.user.%s} is %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestAttachKeepsValuesApart(t *testing.T) {
+	t.Parallel()
+	r := httptest.NewRequest("GET", "/", nil)
+	id := identity{"key1", "dep1", keystore.AllScopes}
+	id.attach(r, caddy.NewReplacer(), true)
+	r.Header.Add("X-Deployment-Id", "added")
+	if got := r.Header.Get("X-Deployment-Key-Id"); got != "key1" {
+		t.Errorf("adding to one header changed another to %q", got)
+	}
+}
+
+func TestCheckTrailers(t *testing.T) {
+	t.Parallel()
+	for name, refused := range map[string]bool{
+		"X-Deployment-Id": true, "x_deployment_user": true, "Authorization": true, "X-Checksum": false,
+	} {
+		r := httptest.NewRequest("POST", "/", nil)
+		r.Trailer = http.Header{name: nil}
+		if got := checkTrailers(r) != nil; got != refused {
+			t.Errorf("trailer %s refused: %v, want %v", name, got, refused)
+		}
+	}
+}

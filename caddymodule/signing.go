@@ -1,0 +1,114 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/deploymentkeys/gateway/keystore"
+	"github.com/deploymentkeys/gateway/token"
+)
+
+// signing brings the signing keys from the keystore, where all nodes share them, to package
+// token, which knows what to do with them.
+type signing struct {
+	keys      func() (*keystore.Keystore, error)
+	algorithm token.Algorithm
+	now       func() time.Time
+
+	loading singleflight.Group
+	loaded  atomic.Pointer[token.Ring]
+	last    atomic.Int64 // Unix nanoseconds of the last reload that was provoked from outside
+}
+
+// ring is the signing keys as this node knows them, read from the store the first time. It can
+// be before the store was ever reached, which is an error of the store.
+func (s *signing) ring(ctx context.Context) (*token.Ring, error) {
+	if ring := s.loaded.Load(); ring != nil {
+		return ring, nil
+	}
+	return s.load(ctx)
+}
+
+// reloadInterval is how often a token with an unknown key may make a node read the signing keys
+// again. Anybody can send such a token.
+const reloadInterval = time.Second
+
+// reload reads the signing keys again, for a token that names one which this node does not
+// know: another node may have made it since. It reports whether it did.
+func (s *signing) reload(ctx context.Context) (*token.Ring, bool) {
+	now, last := s.now().UnixNano(), s.last.Load()
+	if now-last < int64(reloadInterval) || !s.last.CompareAndSwap(last, now) {
+		return nil, false
+	}
+	ring, err := s.load(ctx)
+	return ring, err == nil
+}
+
+// load reads the signing keys, and makes one when the store has none of the algorithm. Of
+// callers that come together, one does it for all.
+func (s *signing) load(ctx context.Context) (*token.Ring, error) {
+	attempt := s.loading.DoChan("", func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keystore.ChangeTimeout)
+		defer cancel()
+		return s.read(ctx)
+	})
+	// The caller's patience is that of a read: the attempt goes on for those who come later.
+	timeout := time.NewTimer(keystore.ReadTimeout)
+	defer timeout.Stop()
+	select {
+	case result := <-attempt:
+		if result.Err != nil {
+			return nil, result.Err
+		}
+		return result.Val.(*token.Ring), nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", keystore.ErrUnavailable, context.Cause(ctx))
+	case <-timeout.C:
+		return nil, fmt.Errorf("%w: reading the signing keys takes longer than %s", keystore.ErrUnavailable, keystore.ReadTimeout)
+	}
+}
+
+func (s *signing) read(ctx context.Context) (*token.Ring, error) {
+	keys, err := s.keys()
+	if err != nil {
+		return nil, err
+	}
+	stored, err := keys.EnsureSigningKey(ctx, string(s.algorithm), s.generate)
+	if err != nil {
+		return nil, fmt.Errorf("reading the signing keys: %w", err)
+	}
+	usable := make([]*token.SigningKey, len(stored))
+	for i, key := range stored {
+		algorithm, err := token.ParseAlgorithm(key.Algorithm)
+		if err != nil {
+			return nil, fmt.Errorf("signing key %s: %w", key.ID, err)
+		}
+		if usable[i], err = token.ParseKey(algorithm, key.CreatedAt, key.Private); err != nil {
+			return nil, fmt.Errorf("signing key %s: %w", key.ID, err)
+		}
+	}
+	ring, err := token.NewRing(usable, s.algorithm)
+	if err != nil {
+		return nil, err
+	}
+	s.loaded.Store(ring)
+	return ring, nil
+}
+
+func (s *signing) generate() (keystore.SigningKey, error) {
+	key, err := token.GenerateKey(s.algorithm, s.now())
+	if err != nil {
+		return keystore.SigningKey{}, err
+	}
+	private, err := key.Marshal()
+	if err != nil {
+		return keystore.SigningKey{}, err
+	}
+	return keystore.SigningKey{
+		ID: key.ID(), Algorithm: string(key.Algorithm()), CreatedAt: key.CreatedAt(), Private: private,
+	}, nil
+}

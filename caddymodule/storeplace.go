@@ -1,0 +1,212 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/deploymentkeys/gateway/keystore"
+	"github.com/deploymentkeys/gateway/keystore/boltstore"
+	"github.com/deploymentkeys/gateway/keystore/redisstore"
+)
+
+// A storePlace is where keys are kept and the master secret for it, found in the configuration
+// but not touched yet.
+type storePlace struct {
+	redis     string // its URL; "" is the embedded store
+	master    []byte // empty: the one in the data directory
+	directory string // of the embedded store
+}
+
+const (
+	storeFile  = "keys.db"
+	secretFile = "secret"
+
+	// minSecretLength is 32 characters: 128 bits even of hexadecimal digits.
+	minSecretLength = 32
+	howToMakeSecret = "make one with: openssl rand -base64 32"
+)
+
+// findStore resolves the placeholders of redis and secret. It opens nothing.
+func (a *App) findStore() (storePlace, error) {
+	place := storePlace{directory: filepath.Join(caddy.AppDataDir(), appName)}
+	repl := caddy.NewReplacer()
+	if a.Redis != "" {
+		address, err := repl.ReplaceOrErr(a.Redis, true, true)
+		if err != nil {
+			return place, fmt.Errorf("redis: %w", err)
+		}
+		if err := redisstore.CheckURL(address); err != nil {
+			return place, err
+		}
+		place.redis = address
+	}
+	if a.Secret == "" {
+		if a.Redis != "" {
+			return place, errors.New("redis needs a master secret that all nodes share: " + howToMakeSecret +
+				" > /run/secrets/deployment_keys, and configure: secret {file./run/secrets/deployment_keys}")
+		}
+		return place, nil
+	}
+	if onePlaceholder.FindString(a.Secret) == "" {
+		return place, errors.New("secret stands in the configuration, where /config/ and the autosave would show it: " +
+			"put it into a file or a variable and configure {file./path/to/it} or {env.NAME}")
+	}
+	master, err := repl.ReplaceOrErr(a.Secret, true, true)
+	if err != nil {
+		return place, fmt.Errorf("secret: %w", err)
+	}
+	master = strings.TrimSpace(master)
+	if len(master) < minSecretLength {
+		return place, fmt.Errorf("secret: %s has %d characters, at least %d are needed; %s", a.Secret, len(master), minSecretLength, howToMakeSecret)
+	}
+	place.master = []byte(master)
+	return place, nil
+}
+
+// remote reports whether others can be reached without the store, so that a gateway may start
+// before it.
+func (p storePlace) remote() bool { return p.redis != "" }
+
+// keystores holds the keystores of this process. They outlive a configuration: at a reload the
+// next one takes over the open store, which for an embedded one is the only way.
+var keystores = caddy.NewUsagePool()
+
+// pooledKeystore ends a keystore with its last use.
+type pooledKeystore struct{ *keystore.Keystore }
+
+// Destruct closes the store.
+func (p pooledKeystore) Destruct() error { return p.Close() }
+
+// open returns the keystore of the place, and what gives it back. It is to be called once.
+func (p storePlace) open(ctx context.Context) (*keystore.Keystore, func(), error) {
+	key := p.poolKey()
+	pooled, shared, err := keystores.LoadOrNew(key, func() (caddy.Destructor, error) {
+		var keys *keystore.Keystore
+		var err error
+		if p.remote() {
+			keys, err = p.openRedis()
+		} else {
+			keys, err = p.openEmbedded(ctx)
+		}
+		return pooledKeystore{keys}, err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	release := func() { _, _ = keystores.Delete(key) }
+	keys := pooled.(pooledKeystore).Keystore
+	// An embedded store that was open already may have been opened with another secret.
+	if shared && !p.remote() && len(p.master) > 0 {
+		if err := keys.Opens(ctx, p.master); err != nil {
+			release()
+			return nil, nil, fmt.Errorf("embedded store %s: %w", p.file(), err)
+		}
+	}
+	return keys, release, nil
+}
+
+// poolKey tells one store from another. For Redis the secret is part of it: two configurations
+// with different secrets are two keystores, of which the wrong one fails.
+func (p storePlace) poolKey() string {
+	if !p.remote() {
+		return "embedded " + p.file()
+	}
+	digest := sha256.Sum256(append([]byte(p.redis+"\x00"), p.master...))
+	return "redis " + base64.StdEncoding.EncodeToString(digest[:])
+}
+
+func (p storePlace) file() string { return filepath.Join(p.directory, storeFile) }
+
+func (p storePlace) openRedis() (*keystore.Keystore, error) {
+	store, err := redisstore.Open(redisstore.Options{URL: p.redis})
+	if err != nil {
+		return nil, err
+	}
+	return keystore.New(store, p.master), nil
+}
+
+// openEmbedded opens the file first: whoever has it is the only process that may make a master
+// secret for it.
+func (p storePlace) openEmbedded(ctx context.Context) (*keystore.Keystore, error) {
+	store, err := boltstore.Open(p.file(), boltstore.Options{})
+	if err != nil {
+		return nil, err
+	}
+	keys, err := p.unlock(ctx, store)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("embedded store %s: %w", p.file(), err), store.Close())
+	}
+	return keys, nil
+}
+
+func (p storePlace) unlock(ctx context.Context, store keystore.Store) (*keystore.Keystore, error) {
+	master := p.master
+	if len(master) == 0 {
+		initialized, err := keystore.Initialized(ctx, store)
+		if err != nil {
+			return nil, err
+		}
+		if master, err = localSecret(filepath.Join(p.directory, secretFile), !initialized); err != nil {
+			return nil, err
+		}
+	}
+	keys := keystore.New(store, master)
+	return keys, keys.Open(ctx)
+}
+
+// localSecret reads the master secret of an embedded store. It makes one only for a store that
+// is new: for another one it would be the wrong one, and hide that the right one is lost.
+func localSecret(path string, make bool) ([]byte, error) {
+	secret, err := os.ReadFile(path)
+	switch {
+	case err == nil:
+		if secret := strings.TrimSpace(string(secret)); len(secret) >= minSecretLength {
+			return []byte(secret), nil
+		}
+		return nil, fmt.Errorf("master secret %s: the file is cut off or not a secret; restore it", path)
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("master secret: %w", err)
+	case !make:
+		return nil, fmt.Errorf("master secret %s is missing, and nothing in the store can be read without it: restore it, "+
+			"or configure secret if it was moved", path)
+	}
+	var random [32]byte
+	_, _ = rand.Read(random[:]) // never fails: it ends the process instead
+	text := base64.StdEncoding.EncodeToString(random[:])
+	if err := writeNew(path, text+"\n"); err != nil {
+		return nil, fmt.Errorf("master secret: %w", err)
+	}
+	return []byte(text), nil
+}
+
+// writeNew writes a file that only its owner may read, whole or not at all, also when the
+// machine stops: a store must never be set up with a secret that is gone after.
+func writeNew(path, content string) (err error) {
+	temporary, err := os.CreateTemp(filepath.Dir(path), ".secret-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(temporary.Name()) }()
+	_, err = temporary.WriteString(content)
+	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(temporary.Name(), path); err != nil { // unlike a rename, never over another file
+		return err
+	}
+	directory, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(directory.Sync(), directory.Close())
+}

@@ -1,0 +1,204 @@
+package caddymodule
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/deploymentkeys/gateway/internal/strictjson"
+)
+
+// Bounds on a request to the OAuth endpoints.
+const (
+	maxRequestBody  = 16 << 10 // bytes
+	requestBodyTime = 10 * time.Second
+)
+
+// A tokenRequest is a request for an access token (RFC 6749 section 4.4.2), read but not
+// granted.
+type tokenRequest struct {
+	clientID, clientSecret string
+	basic                  bool // the credentials came as HTTP Basic
+	audience               string
+	scope                  string
+}
+
+// parameters are what a request to an OAuth endpoint may hold; those that the server does not
+// know are ignored (RFC 6749 section 3.2). A parameter without a value is omitted.
+type parameters map[string]string
+
+// readTokenRequest reads credentials and parameters from the one place where each may be.
+func readTokenRequest(w http.ResponseWriter, r *http.Request) (tokenRequest, *refusal) {
+	if r.URL.RawQuery != "" || r.URL.ForceQuery {
+		return tokenRequest{}, refuse(codeInvalidRequest, "parameters must be in the body, not in the URL")
+	}
+	params, refused := readParameters(w, r)
+	if refused != nil {
+		return tokenRequest{}, refused
+	}
+	req, refused := readClient(r.Header, params)
+	if refused != nil {
+		return req, refused
+	}
+	switch params["grant_type"] {
+	case "client_credentials":
+	case "":
+		return req, refuse(codeInvalidRequest, "grant_type is missing: want client_credentials")
+	default:
+		return req, refuse(codeUnsupportedGrantType, "grant_type must be client_credentials")
+	}
+	// RFC 8707 calls the audience resource; a client that sends both has to mean the same.
+	req.audience, req.scope = params["audience"], params["scope"]
+	if resource := params["resource"]; resource != "" {
+		if req.audience != "" && req.audience != resource {
+			return req, refuse(codeInvalidTarget, "audience and resource are not the same")
+		}
+		req.audience = resource
+	}
+	return req, nil
+}
+
+// readClient reads the credentials: HTTP Basic or the body, not both (RFC 6749 section 2.3).
+func readClient(header http.Header, params parameters) (tokenRequest, *refusal) {
+	authorization := header["Authorization"]
+	switch len(authorization) {
+	case 0:
+		req := tokenRequest{clientID: params["client_id"], clientSecret: params["client_secret"]}
+		if req.clientID == "" || req.clientSecret == "" {
+			return req, refuse(codeInvalidClient, "client_id or client_secret is missing")
+		}
+		return req, nil
+	case 1:
+	default:
+		return tokenRequest{}, refuse(codeInvalidRequest, "more than one Authorization header")
+	}
+	req := tokenRequest{basic: true}
+	scheme, rest, _ := strings.Cut(authorization[0], " ")
+	if !strings.EqualFold(scheme, "Basic") {
+		return req, refuse(codeInvalidClient, "the Authorization header must be HTTP Basic: the key ID and the secret")
+	}
+	// RFC 6749 section 2.3.1: each half is form-encoded before it becomes Basic.
+	user, password, ok := decodeBasic(strings.TrimLeft(rest, " "))
+	id, err := url.QueryUnescape(user)
+	secret, err2 := url.QueryUnescape(password)
+	if !ok || err != nil || err2 != nil {
+		return req, refuse(codeInvalidRequest, "the Authorization header is malformed: want Basic and base64 of ID:secret")
+	}
+	// The ID alone, and the same, is no second way to authenticate: some libraries send it.
+	if params["client_secret"] != "" || (params["client_id"] != "" && params["client_id"] != id) {
+		return req, refuse(codeInvalidRequest, "credentials in the Authorization header and in the body: send them once")
+	}
+	req.clientID, req.clientSecret = id, secret
+	if id == "" || secret == "" {
+		return req, refuse(codeInvalidClient, "the key ID or the secret is missing")
+	}
+	return req, nil
+}
+
+// readParameters reads the body, as a form or as JSON.
+func readParameters(w http.ResponseWriter, r *http.Request) (parameters, *refusal) {
+	contentTypes := r.Header["Content-Type"]
+	if len(contentTypes) != 1 {
+		return nil, refuse(codeInvalidRequest, "want one Content-Type: application/json or application/x-www-form-urlencoded")
+	}
+	contentType, attributes, err := mime.ParseMediaType(contentTypes[0])
+	if err != nil {
+		return nil, refuse(codeInvalidRequest, "the Content-Type is malformed")
+	}
+	if charset, given := attributes["charset"]; given && !strings.EqualFold(charset, "utf-8") {
+		return nil, refuse(codeInvalidRequest, "the charset must be UTF-8")
+	}
+	if r.Header.Get("Content-Encoding") != "" {
+		return nil, refuse(codeInvalidRequest, "Content-Encoding is not supported here")
+	}
+	var parse func([]byte) (parameters, error)
+	switch contentType {
+	case "application/json":
+		parse = parseJSON
+	case "application/x-www-form-urlencoded":
+		parse = parseForm
+	default:
+		return nil, refuse(codeInvalidRequest, "the Content-Type must be application/json or application/x-www-form-urlencoded")
+	}
+	body, refused := readBody(w, r)
+	if refused != nil {
+		return nil, refused
+	}
+	params, err := parse(body)
+	if err != nil {
+		return nil, refuse(codeInvalidRequest, err.Error())
+	}
+	return params, nil
+}
+
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
+	tooLarge := refuse(codeInvalidRequest, fmt.Sprintf("the body is larger than %d bytes", maxRequestBody))
+	if r.ContentLength > maxRequestBody {
+		return nil, tooLarge
+	}
+	// Whoever sends a body this small one byte at a time does not mean to be served. The error is
+	// of no interest: a connection that can't have a deadline is one of a test.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestBodyTime))
+	var body bytes.Buffer
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxRequestBody))
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return nil, tooLarge
+	case err != nil && err != io.EOF:
+		return nil, refuse(codeInvalidRequest, "the body could not be read to its end")
+	}
+	return body.Bytes(), nil
+}
+
+func parseForm(body []byte) (parameters, error) {
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, errors.New("the body is not a valid form")
+	}
+	params := make(parameters, len(form))
+	for name, values := range form {
+		if !utf8.ValidString(name) || !utf8.ValidString(values[0]) {
+			return nil, errors.New("the body is not valid UTF-8")
+		}
+		if len(values) > 1 {
+			return nil, fmt.Errorf("%q is there more than once", name)
+		}
+		params[name] = values[0]
+	}
+	return params, nil
+}
+
+// knownParameters must be strings in JSON; what other members are is their sender's business.
+var knownParameters = [...]string{"client_id", "client_secret", "grant_type", "audience", "resource", "scope"}
+
+func parseJSON(body []byte) (parameters, error) {
+	members, err := strictjson.Members(body)
+	if err != nil {
+		return nil, err
+	}
+	params := make(parameters, len(knownParameters))
+	for _, name := range knownParameters {
+		raw, given := members[name]
+		if !given {
+			continue
+		}
+		if raw[0] != '"' {
+			return nil, fmt.Errorf("%q must be a string", name)
+		}
+		var value string
+		if err := json.Unmarshal(raw, &value); err != nil {
+			return nil, fmt.Errorf("%q is not a valid string", name)
+		}
+		params[name] = value
+	}
+	return params, nil
+}
