@@ -1,0 +1,150 @@
+package admin
+
+import (
+	"net/http"
+	"sort"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/deploymentkeys/gateway/keystore"
+)
+
+// API is the admin API as an http.Handler. It does no authorization: whoever mounts it decides
+// who may call it. JSON in and out; errors are {"error": "..."}.
+type API struct {
+	// Keystore returns what the API manages. It is called once for each request, so that it may
+	// be another after the configuration has changed; an error is answered 503.
+	Keystore func() (*keystore.Keystore, error)
+
+	// Caller says who makes a request: it becomes created_by and stands in the change log.
+	Caller func(*http.Request) keystore.Caller
+
+	// Logger gets every change, and every fault of the store. Secrets are not in it.
+	Logger *zap.Logger
+}
+
+// A call is one method of one path. It returns the status and the body of the answer; no body
+// is none.
+type call func(c *callContext) (status int, body any, err error)
+
+// callContext is what a call works with.
+type callContext struct {
+	w    http.ResponseWriter
+	r    *http.Request
+	keys *keystore.Keystore
+	by   keystore.Caller
+	log  *zap.Logger
+}
+
+// deployment, key and user are the parts of the path, decoded.
+func (c *callContext) deployment() string { return c.r.PathValue("deployment") }
+func (c *callContext) key() string        { return c.r.PathValue("key") }
+func (c *callContext) user() string       { return c.r.PathValue("user") }
+
+// routes is the whole API.
+var routes = map[string]map[string]call{
+	"/deployments": {
+		http.MethodGet:  listDeployments,
+		http.MethodPost: createDeployment,
+	},
+	"/deployments/{deployment}": {
+		http.MethodGet:    getDeployment,
+		http.MethodPatch:  updateDeployment,
+		http.MethodDelete: deleteDeployment,
+	},
+	"/deployments/{deployment}/keys": {
+		http.MethodGet:  listKeys,
+		http.MethodPost: createKey,
+	},
+	"/deployments/{deployment}/keys/{key}": {
+		http.MethodGet:    getKey,
+		http.MethodPatch:  updateKey,
+		http.MethodDelete: deleteKey,
+	},
+	"/deployments/{deployment}/members": {
+		http.MethodGet: listMembers,
+	},
+	"/deployments/{deployment}/members/{user}": {
+		http.MethodPut:    putMember,
+		http.MethodDelete: deleteMember,
+	},
+}
+
+// Handler is the API, at the paths that begin with /deployments.
+func (a *API) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for path, calls := range routes {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, calls) })
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, &apiError{http.StatusNotFound, "there is nothing at this path"})
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// ServeMux answers a path that is not clean with a redirect, which some clients follow
+		// with another method.
+		if strings.Contains(r.URL.EscapedPath(), "//") || strings.Contains(r.URL.EscapedPath(), "/.") {
+			writeError(w, &apiError{http.StatusNotFound, "there is nothing at this path"})
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+func (a *API) serve(w http.ResponseWriter, r *http.Request, calls map[string]call) {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet // net/http leaves the body out
+	}
+	do, ok := calls[method]
+	if !ok {
+		w.Header().Set("Allow", allowed(calls))
+		writeError(w, &apiError{http.StatusMethodNotAllowed, "the method must be one of: " + allowed(calls)})
+		return
+	}
+	keys, err := a.Keystore()
+	if err != nil {
+		a.failed(r, writeError(w, err), err)
+		return
+	}
+	c := &callContext{w: w, r: r, keys: keys, by: a.Caller(r), log: a.Logger}
+	status, body, err := do(c)
+	switch {
+	case err != nil:
+		a.failed(r, writeError(w, err), err)
+	case body == nil:
+		w.WriteHeader(status)
+	default:
+		writeJSON(w, status, body)
+	}
+	if err == nil && method != http.MethodGet {
+		a.Logger.Info("changed", zap.String("method", method), zap.String("path", r.URL.Path),
+			zap.Int("status", status), zap.String("by", c.by.Name))
+	}
+}
+
+// failed logs what the operator has to hear of. What a caller did wrong, the caller was told.
+func (a *API) failed(r *http.Request, status int, err error) {
+	if status >= http.StatusInternalServerError {
+		a.Logger.Error("call failed", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))
+	}
+}
+
+// reportAltered says which records a list had to leave out.
+func (c *callContext) reportAltered(records []string) {
+	for _, record := range records {
+		c.log.Error("a record was altered outside of this product; it grants nothing and is left out of lists", zap.String("record", record))
+	}
+}
+
+func allowed(calls map[string]call) string {
+	methods := make([]string, 0, len(calls)+1)
+	for method := range calls {
+		methods = append(methods, method)
+		if method == http.MethodGet {
+			methods = append(methods, http.MethodHead)
+		}
+	}
+	sort.Strings(methods)
+	return strings.Join(methods, ", ")
+}

@@ -1,0 +1,123 @@
+package admin
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/deploymentkeys/gateway/keystore"
+)
+
+// deploymentJSON is a Deployment in an answer.
+type deploymentJSON struct {
+	ID          string    `json:"id"`
+	Name        string    `json:"name"`
+	Description string    `json:"description"`
+	CreatedAt   time.Time `json:"created_at"`
+	KeyCount    int64     `json:"key_count"`
+}
+
+func showDeployment(d keystore.Deployment) deploymentJSON {
+	return deploymentJSON{d.ID, d.Name, d.Description, d.CreatedAt, d.KeyCount}
+}
+
+// createDeployment is POST /deployments: {"id"?, "name", "description"?}. 201 with Location; 409
+// if the ID exists.
+func createDeployment(c *callContext) (int, any, error) {
+	var body struct {
+		ID          *string `json:"id"`
+		Name        string  `json:"name"`
+		Description string  `json:"description"`
+	}
+	if err := readBody(c.w, c.r, &body); err != nil {
+		return 0, nil, err
+	}
+	d := keystore.Deployment{Name: body.Name, Description: body.Description}
+	if body.ID != nil {
+		// An ID that is there and empty is a mistake, not the wish for a random one.
+		if err := keystore.ValidateDeploymentID(*body.ID); err != nil {
+			return 0, nil, err
+		}
+		d.ID = *body.ID
+	}
+	d, err := c.keys.CreateDeployment(c.r.Context(), c.by, d)
+	if err != nil {
+		return 0, nil, err
+	}
+	c.setLocation(d.ID)
+	return http.StatusCreated, showDeployment(d), nil
+}
+
+// listDeployments is GET /deployments?limit=&cursor=: {"deployments":[...],"next_cursor"?}, by ID.
+func listDeployments(c *callContext) (int, any, error) {
+	page, err := readPage(c.r, func(id string) bool { return keystore.ValidateDeploymentID(id) == nil })
+	if err != nil {
+		return 0, nil, err
+	}
+	list, err := c.keys.Deployments(c.r.Context(), page)
+	if err != nil {
+		return 0, nil, err
+	}
+	c.reportAltered(list.Altered)
+	body := struct {
+		Deployments []deploymentJSON `json:"deployments"`
+		NextCursor  string           `json:"next_cursor,omitempty"`
+	}{Deployments: []deploymentJSON{}, NextCursor: nextCursor(list)}
+	for _, d := range list.Items {
+		body.Deployments = append(body.Deployments, showDeployment(d))
+	}
+	return http.StatusOK, body, nil
+}
+
+// getDeployment is GET /deployments/{deployment}.
+func getDeployment(c *callContext) (int, any, error) {
+	d, err := c.keys.Deployment(c.r.Context(), c.deployment())
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, showDeployment(d), nil
+}
+
+// updateDeployment is PATCH /deployments/{deployment}: {"name"?,"description"?}. What is left out
+// stays.
+func updateDeployment(c *callContext) (int, any, error) {
+	var body struct {
+		Name        *string `json:"name"`
+		Description *string `json:"description"`
+	}
+	if err := readBody(c.w, c.r, &body); err != nil {
+		return 0, nil, err
+	}
+	d, err := c.keys.UpdateDeployment(c.r.Context(), c.by, c.deployment(), func(d *keystore.Deployment) error {
+		set(&d.Name, body.Name)
+		set(&d.Description, body.Description)
+		return nil
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, showDeployment(d), nil
+}
+
+// deleteDeployment is DELETE /deployments/{deployment}: with all its keys and members. 204.
+func deleteDeployment(c *callContext) (int, any, error) {
+	return http.StatusNoContent, nil, c.keys.DeleteDeployment(c.r.Context(), c.by, c.deployment())
+}
+
+// setLocation names what was made: a path below that of the request, wherever it is mounted.
+func (c *callContext) setLocation(id string) {
+	c.w.Header().Set("Location", c.r.URL.EscapedPath()+"/"+url.PathEscape(id))
+}
+
+func set[T any](field *T, value *T) {
+	if value != nil {
+		*field = *value
+	}
+}
+
+func nextCursor[T any](list keystore.List[T]) string {
+	if list.Next == "" {
+		return ""
+	}
+	return cursorOf(list.Next)
+}

@@ -1,0 +1,111 @@
+package admin
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/deploymentkeys/gateway/keystore"
+)
+
+// keyJSON is a key in an answer.
+type keyJSON struct {
+	ID           string          `json:"id"`
+	DeploymentID string          `json:"deployment_id"`
+	Name         string          `json:"name"`
+	Description  string          `json:"description"`
+	Scopes       keystore.Scopes `json:"scopes"`
+	CreatedAt    time.Time       `json:"created_at"`
+	CreatedBy    string          `json:"created_by"`
+}
+
+func showKey(k keystore.Key) keyJSON {
+	return keyJSON{k.ID, k.DeploymentID, k.Name, k.Description, k.Scopes, k.CreatedAt, k.CreatedBy}
+}
+
+// createKey is POST /deployments/{deployment}/keys: {"name","description"?,"scopes"?}. 201 with
+// Location, and with the secret, which is shown this once.
+func createKey(c *callContext) (int, any, error) {
+	var body struct {
+		Name        string           `json:"name"`
+		Description string           `json:"description"`
+		Scopes      *keystore.Scopes `json:"scopes"`
+	}
+	if err := readBody(c.w, c.r, &body); err != nil {
+		return 0, nil, err
+	}
+	key := keystore.Key{DeploymentID: c.deployment(), Name: body.Name, Description: body.Description}
+	if body.Scopes != nil {
+		if *body.Scopes == 0 {
+			return 0, nil, badRequest("scopes is empty: leave it out for all scopes, or name some")
+		}
+		key.Scopes = *body.Scopes
+	}
+	key, secret, err := c.keys.CreateKey(c.r.Context(), c.by, key)
+	if err != nil {
+		return 0, nil, err
+	}
+	c.setLocation(key.ID)
+	return http.StatusCreated, struct {
+		keyJSON
+		Secret string `json:"secret"`
+	}{showKey(key), secret.Reveal()}, nil
+}
+
+// listKeys is GET /deployments/{deployment}/keys?limit=&cursor=: {"keys":[...],"next_cursor"?},
+// oldest first.
+func listKeys(c *callContext) (int, any, error) {
+	page, err := readPage(c.r, keystore.IsKeyID)
+	if err != nil {
+		return 0, nil, err
+	}
+	list, err := c.keys.Keys(c.r.Context(), c.deployment(), page)
+	if err != nil {
+		return 0, nil, err
+	}
+	c.reportAltered(list.Altered)
+	body := struct {
+		Keys       []keyJSON `json:"keys"`
+		NextCursor string    `json:"next_cursor,omitempty"`
+	}{Keys: []keyJSON{}, NextCursor: nextCursor(list)}
+	for _, key := range list.Items {
+		body.Keys = append(body.Keys, showKey(key))
+	}
+	return http.StatusOK, body, nil
+}
+
+// getKey is GET /deployments/{deployment}/keys/{key}.
+func getKey(c *callContext) (int, any, error) {
+	key, err := c.keys.DeploymentKey(c.r.Context(), c.deployment(), c.key())
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, showKey(key), nil
+}
+
+// updateKey is PATCH /deployments/{deployment}/keys/{key}: {"name"?,"description"?,"scopes"?}. What
+// is left out stays.
+func updateKey(c *callContext) (int, any, error) {
+	var body struct {
+		Name        *string          `json:"name"`
+		Description *string          `json:"description"`
+		Scopes      *keystore.Scopes `json:"scopes"`
+	}
+	if err := readBody(c.w, c.r, &body); err != nil {
+		return 0, nil, err
+	}
+	key, err := c.keys.UpdateKey(c.r.Context(), c.by, c.deployment(), c.key(), func(key *keystore.Key) error {
+		set(&key.Name, body.Name)
+		set(&key.Description, body.Description)
+		set(&key.Scopes, body.Scopes)
+		return nil
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, showKey(key), nil
+}
+
+// deleteKey is DELETE /deployments/{deployment}/keys/{key}. 204; its tokens end with it.
+func deleteKey(c *callContext) (int, any, error) {
+	return http.StatusNoContent, nil, c.keys.DeleteKey(c.r.Context(), c.by, c.deployment(), c.key())
+}

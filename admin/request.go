@@ -1,0 +1,78 @@
+package admin
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/deploymentkeys/gateway/internal/strictjson"
+	"github.com/deploymentkeys/gateway/keystore"
+)
+
+// maxBody is the largest body of a request, in bytes.
+const maxBody = 64 << 10
+
+const defaultLimit = 100
+
+// readBody reads the JSON body of a request into the struct that target points to.
+func readBody(w http.ResponseWriter, r *http.Request, target any) error {
+	// Demanding the type also keeps a form on a foreign web page from calling the API: a browser
+	// asks the server before it sends JSON to another origin.
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+		return &apiError{http.StatusUnsupportedMediaType, "the Content-Type must be application/json"}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return &apiError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", maxBody)}
+	case err != nil:
+		return badRequest("the body could not be read to its end")
+	}
+	if err := strictjson.Decode(body, target); err != nil {
+		return badRequest(err.Error())
+	}
+	return nil
+}
+
+// readPage reads limit and cursor. A cursor is where the page before ended; it comes back from
+// a caller who may have made it up, so what is in it must be an ID of the kind that is listed,
+// and it means nothing but a place in an order.
+func readPage(r *http.Request, valid func(id string) bool) (keystore.Page, error) {
+	page := keystore.Page{Limit: defaultLimit}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return page, badRequest("the query of the URL is malformed")
+	}
+	for name, values := range query {
+		if len(values) > 1 {
+			return page, badRequest(fmt.Sprintf("%s is there more than once", name))
+		}
+		switch name {
+		case "limit":
+			page.Limit, err = strconv.Atoi(values[0])
+			if err != nil || page.Limit < 1 || page.Limit > keystore.MaxPage {
+				return page, badRequest(fmt.Sprintf("limit must be a number from 1 to %d", keystore.MaxPage))
+			}
+		case "cursor":
+			id, err := base64.RawURLEncoding.Strict().DecodeString(values[0])
+			if err != nil || !valid(string(id)) {
+				return page, badRequest("cursor is not one that this list gave: begin again without it")
+			}
+			page.After = string(id)
+		default:
+			return page, badRequest(fmt.Sprintf("unknown parameter %q: use limit and cursor", name))
+		}
+	}
+	return page, nil
+}
+
+// cursorOf is the cursor of the page after the one that ended with id.
+func cursorOf(id string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(id))
+}
