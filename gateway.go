@@ -1,0 +1,22 @@
+// Package gateway is the Deployment Keys Gateway as a Caddy plugin: API keys for Airflow Deployments, the OAuth 2.0
+// token endpoint that exchanges them for access tokens, and the check of those tokens in front of an upstream.
+//
+// It has no code of its own. To import it is to register every module of the plugin with Caddy, which is what xcaddy
+// does with a plugin's module path:
+//
+//	xcaddy build v2.11.9 --with github.com/deploymentkeys/gateway@v0.0.0=.
+//
+// The modules, by ID, and the package that each is in:
+//
+//	deployment_keys                    caddymodule: the app: store, master secret, signing keys, token settings
+//	http.handlers.deployment_token     caddymodule: the token endpoint and its metadata
+//	http.handlers.deployment_auth      caddymodule: the bearer check of one Deployment's routes
+//	admin.api.deployment_keys          admin: Deployments, keys and members on Caddy's admin endpoint
+//
+// A Caddy with Caddy's standard modules and these is in cmd/caddy.
+package gateway
+
+import (
+	_ "github.com/deploymentkeys/gateway/admin"
+	_ "github.com/deploymentkeys/gateway/caddymodule"
+)
