@@ -1,0 +1,244 @@
+package integration
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/deploymentkeys/gateway/keystore/storetest"
+)
+
+// This file runs the README as a reader would: each block of commands, in order, in one shell, and
+// holds what they print against the block that follows. In such a block, … is anything.
+
+// A block is one fenced block of a Markdown file.
+type block struct{ language, text string }
+
+func readBlocks(t *testing.T, path string) []block {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var blocks []block
+	for _, match := range regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$").FindAllSubmatch(content, -1) {
+		blocks = append(blocks, block{string(match[1]), string(match[2])})
+	}
+	return blocks
+}
+
+const (
+	runCommand  = "go run ./cmd/caddy run --config Caddyfile.example\n"
+	testCommand = "make test\n" // runs this test
+)
+
+func TestREADME(t *testing.T) {
+	t.Parallel()
+	blocks := readBlocks(t, "../README.md")
+	var commands []string
+	for _, b := range blocks {
+		if b.language == "sh" {
+			commands = append(commands, b.text)
+		}
+	}
+	if len(commands) < 3 || commands[0] != runCommand || commands[1] != testCommand {
+		t.Fatalf("the README begins with %q, want %q and %q", commands[:min(2, len(commands))], runCommand, testCommand)
+	}
+	if makefile, err := os.ReadFile("../Makefile"); err != nil || !strings.Contains(string(makefile), "\ntest: needs ") {
+		t.Errorf("make test does not install what it needs: %v", err)
+	}
+
+	t.Run("embedded store", func(t *testing.T) {
+		t.Parallel()
+		tour := newTour(t, func(caddyfile string) string { return caddyfile })
+		tour.start(runCommand)
+		tour.run(blocks)
+	})
+	t.Run("Redis", func(t *testing.T) {
+		t.Parallel()
+		server := storetest.StartRedis(t)
+		secret := filepath.Join(t.TempDir(), "secret")
+		writeTestFile(t, secret, strings.Repeat("0123456789abcdef", 4)+"\n")
+		tour := newTour(t, func(caddyfile string) string {
+			caddyfile = strings.Replace(caddyfile, "# redis {env.REDIS_URL}", "redis "+server.URL(), 1)
+			return strings.Replace(caddyfile, "# secret {file./run/secrets/deployment_keys}", "secret {file."+secret+"}", 1)
+		})
+		tour.start(runCommand)
+		tour.run(blocks)
+		if size := redisKeys(t, server); size == 0 {
+			t.Error("nothing was written to Redis")
+		}
+	})
+}
+
+// A tour is a shell beside a gateway that has the ports of the README replaced by free ones.
+type tour struct {
+	t         *testing.T
+	dir       string
+	caddyfile string
+	env       []string
+	admin     string
+	ports     *strings.Replacer
+}
+
+func newTour(t *testing.T, edit func(caddyfile string) string) *tour {
+	t.Helper()
+	example, err := os.ReadFile("../Caddyfile.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	var replacements []string
+	for _, port := range []string{"8080", "8081", "2019"} {
+		replacements = append(replacements, ":"+port, ":"+strconv.Itoa(freePort(t)))
+	}
+	tour := &tour{
+		t: t, dir: dir, caddyfile: filepath.Join(dir, "Caddyfile.example"),
+		admin: "localhost" + replacements[5],
+		ports: strings.NewReplacer(replacements...),
+		env: append(os.Environ(), "CADDY_ADMIN=localhost"+replacements[5],
+			"XDG_DATA_HOME="+filepath.Join(dir, "data"), "XDG_CONFIG_HOME="+filepath.Join(dir, "config")),
+	}
+	edited := edit(string(example))
+	writeTestFile(t, tour.caddyfile, tour.ports.Replace(edited))
+	return tour
+}
+
+// start runs the command that starts the gateway, and waits until it serves.
+func (tour *tour) start(command string) {
+	t := tour.t
+	t.Helper()
+	process := exec.Command("bash", "-c", "exec "+strings.Replace(command, "Caddyfile.example", tour.caddyfile, 1))
+	process.Dir, process.Env = "..", tour.env
+	var log bytes.Buffer
+	process.Stdout, process.Stderr = &log, &log
+	// go run does not pass signals on, so what it started is ended with its process group.
+	process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = process.Wait() // it is killed
+	}()
+	t.Cleanup(func() {
+		_ = syscall.Kill(-process.Process.Pid, syscall.SIGKILL)
+		<-ended
+		if t.Failed() {
+			t.Logf("log of %s:\n%s", command, log.String())
+		}
+	})
+	eventually(t, command+" to serve", func() bool {
+		select {
+		case <-ended:
+			t.Fatalf("%s ended", command)
+		default:
+		}
+		answer, err := http.Get("http://" + tour.admin + "/deployments")
+		if err != nil {
+			return false
+		}
+		answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
+	})
+}
+
+// run runs the blocks of commands after the first two, and holds their output against what the
+// README shows.
+func (tour *tour) run(blocks []block) {
+	t := tour.t
+	t.Helper()
+	var script strings.Builder
+	script.WriteString("set -euo pipefail\n")
+	var wants []string
+	var commands []string
+	for i, b := range blocks {
+		if b.language != "sh" || slices.Contains([]string{runCommand, testCommand}, b.text) || strings.HasPrefix(b.text, "xcaddy ") {
+			continue
+		}
+		want := ""
+		if i+1 < len(blocks) && slices.Contains([]string{"json", "text"}, blocks[i+1].language) {
+			want = blocks[i+1].text
+		}
+		wants, commands = append(wants, want), append(commands, b.text)
+		fmt.Fprintf(&script, "%sprintf '\\036'\n", tour.ports.Replace(b.text))
+	}
+	shell := exec.CommandContext(t.Context(), "bash", "-c", script.String())
+	shell.Dir, shell.Env = tour.dir, tour.env
+	var stderr bytes.Buffer
+	shell.Stderr = &stderr
+	stdout, err := shell.Output()
+	outputs := strings.Split(string(stdout), "\x1e")
+	if err != nil {
+		t.Fatalf("the commands end with %v after\n%s\n%s", err, stdout, stderr.String())
+	}
+	for i, want := range wants {
+		pattern := strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(want)), "…", ".*")
+		if want != "" && !regexp.MustCompile("^"+pattern+"$").MatchString(strings.TrimSpace(outputs[i])) {
+			t.Errorf("%s\nprints\n%s\nthe README shows\n%s", commands[i], outputs[i], want)
+		}
+	}
+}
+
+// The README's Caddyfile is one that Caddy takes, as formatted.
+func TestREADMECaddyfile(t *testing.T) {
+	t.Parallel()
+	found := 0
+	for _, b := range readBlocks(t, "../README.md") {
+		if b.language != "caddyfile" {
+			continue
+		}
+		found++
+		dir := t.TempDir()
+		writeTestFile(t, filepath.Join(dir, "secret"), strings.Repeat("x", 40))
+		path := filepath.Join(dir, "Caddyfile")
+		writeTestFile(t, path, b.text)
+		if out, err := exec.Command(caddyBinary(t), "fmt", "--diff", path).CombinedOutput(); err != nil {
+			t.Errorf("caddy fmt: %v\n%s", err, out)
+		}
+		writeTestFile(t, path, strings.Replace(b.text, "/run/secrets/deployment_keys", filepath.Join(dir, "secret"), 1))
+		validate := exec.Command(caddyBinary(t), "validate", "--config", path, "--adapter", "caddyfile")
+		validate.Env = append(os.Environ(), "REDIS_URL=redis://127.0.0.1:6379", "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+		if out, err := validate.CombinedOutput(); err != nil {
+			t.Errorf("caddy validate: %v\n%s", err, out)
+		}
+	}
+	if found == 0 {
+		t.Error("the README shows no Caddyfile")
+	}
+}
+
+func writeTestFile(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// redisKeys counts the keys of a server.
+func redisKeys(t *testing.T, server *storetest.Redis) int {
+	t.Helper()
+	options, err := redis.ParseURL(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(options)
+	defer client.Close()
+	size, err := client.DBSize(t.Context()).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(size)
+}
