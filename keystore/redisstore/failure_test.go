@@ -179,7 +179,9 @@ func TestCloseLetsACallFinish(t *testing.T) {
 	<-asked
 	go func() { closed <- store.Close() }()
 	storetest.Poll(t, patient, "new calls are refused", func() bool {
-		_, err := store.Sizes(t.Context(), "i")
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := store.Sizes(ctx, "i")
 		return err != nil && strings.Contains(err.Error(), "closed")
 	})
 	select {
