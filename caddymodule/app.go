@@ -55,13 +55,19 @@ type App struct {
 	// How long an access token is valid: 1s to 744h. Default: 24h.
 	TokenLifetime *caddy.Duration `json:"token_lifetime,omitempty"`
 
-	// How old this node's knowledge of keys may be when it decides on a request. Default: 10s.
-	// Every request asks the store today, so knowledge is never older than the request.
+	// How old this node's knowledge of keys may be when it decides on a request: 1s to 1h. As
+	// long as the node hears of changes, its knowledge is a second old at most. When it does not
+	// for longer than this, it asks the store for each request, and if the store can't be asked,
+	// answers 503. Default: 10s.
 	MaxStaleness *caddy.Duration `json:"max_staleness,omitempty"`
 
 	// The algorithm with which new tokens are signed: ES256, EdDSA or RS256. Tokens signed with
 	// another one before stay valid. Default: ES256.
 	SigningAlgorithm string `json:"signing_algorithm,omitempty"`
+
+	// How many keys, and how many tokens, this node remembers, each at about 0.6 KB; what is
+	// remembered least useful makes room. 1000 to 10000000. Default: 100000.
+	CacheSize int `json:"cache_size,omitempty"`
 
 	logger        *zap.Logger
 	faults        *zap.Logger // for what could be said with every request: once a second
@@ -70,8 +76,9 @@ type App struct {
 	place         storePlace
 	signing       *signing
 	verifier      *token.Verifier
-	keystore      atomic.Pointer[keystore.Keystore] // nil until Start
-	release       func()                            // gives the keystore back; nil until Start
+	maxStaleness  time.Duration
+	node          atomic.Pointer[node] // nil until Start
+	release       func()               // gives the node back; nil until Start
 }
 
 // Defaults of App.
@@ -86,6 +93,8 @@ const (
 	appName              = "deployment_keys"
 	longestTokenLifetime = 31 * 24 * time.Hour
 	longestStaleness     = time.Hour
+	leastCacheSize       = 1_000
+	mostCacheSize        = 10_000_000
 )
 
 // CaddyModule returns the Caddy module information.
@@ -120,7 +129,7 @@ func (a *App) Provision(ctx caddy.Context) (err error) {
 	if a.tokenLifetime, err = duration("token_lifetime", a.TokenLifetime, DefaultTokenLifetime, longestTokenLifetime); err != nil {
 		return err
 	}
-	if _, err = duration("max_staleness", a.MaxStaleness, DefaultMaxStaleness, longestStaleness); err != nil {
+	if a.maxStaleness, err = duration("max_staleness", a.MaxStaleness, DefaultMaxStaleness, longestStaleness); err != nil {
 		return err
 	}
 	if a.SigningAlgorithm == "" {
@@ -130,8 +139,14 @@ func (a *App) Provision(ctx caddy.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("signing_algorithm: %w", err)
 	}
-	a.signing = &signing{keys: a.Keystore, algorithm: algorithm, now: time.Now}
-	a.verifier, err = token.NewVerifier(token.Options{Issuer: a.issuer, Audiences: a.Audiences})
+	if a.CacheSize == 0 {
+		a.CacheSize = keystore.DefaultViewSize
+	}
+	if a.CacheSize < leastCacheSize || a.CacheSize > mostCacheSize {
+		return fmt.Errorf("cache_size %d: use %d to %d", a.CacheSize, leastCacheSize, mostCacheSize)
+	}
+	a.signing = &signing{node: a.opened, algorithm: algorithm, now: time.Now}
+	a.verifier, err = token.NewVerifier(token.Options{Issuer: a.issuer, Audiences: a.Audiences, CacheSize: a.CacheSize})
 	return err
 }
 
@@ -140,12 +155,13 @@ func (a *App) Provision(ctx caddy.Context) (err error) {
 func (a *App) Start() error {
 	ctx, cancel := context.WithTimeout(context.Background(), keystore.ChangeTimeout)
 	defer cancel()
-	keys, release, err := a.place.open(ctx)
+	n, release, err := a.place.open(ctx)
 	if err != nil {
 		return err
 	}
 	a.release = release
-	a.keystore.Store(keys)
+	n.view.Resize(a.CacheSize)
+	a.node.Store(n)
 	if _, err = a.signing.ring(ctx); errors.Is(err, keystore.ErrUnavailable) && a.place.remote() {
 		a.logger.Warn("the store is not reachable yet; requests get 503 until it is", zap.Error(err))
 		return nil
@@ -176,101 +192,22 @@ func (a *App) Cleanup() error {
 	return nil
 }
 
-// Keystore is where keys live. Caddy starts apps in any order, so requests may come before the
-// store is open: the error then wraps [keystore.ErrUnavailable].
-func (a *App) Keystore() (*keystore.Keystore, error) {
-	if keys := a.keystore.Load(); keys != nil {
-		return keys, nil
+// opened is the node, once it is open. Caddy starts apps in any order, so requests may come
+// before: the error then wraps [keystore.ErrUnavailable].
+func (a *App) opened() (*node, error) {
+	if n := a.node.Load(); n != nil {
+		return n, nil
 	}
 	return nil, fmt.Errorf("%w: the gateway is starting", keystore.ErrUnavailable)
 }
 
-// audienceFor is the audience of a token for which that one was asked, or none.
-func (a *App) audienceFor(asked string) (string, bool) {
-	if asked == "" {
-		return a.Audiences[0], true
-	}
-	return asked, slices.Contains(a.Audiences, asked)
-}
-
-// issue makes the access token of a key that has authenticated itself.
-func (a *App) issue(ctx context.Context, key keystore.Key, audience string, scopes keystore.Scopes) (string, error) {
-	ring, err := a.signing.ring(ctx)
+// Keystore is where keys live. Its error wraps [keystore.ErrUnavailable].
+func (a *App) Keystore() (*keystore.Keystore, error) {
+	n, err := a.opened()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	now := time.Now()
-	return ring.Sign(token.Claims{
-		Issuer:       a.issuer,
-		Subject:      key.ID,
-		Audience:     audience,
-		ID:           token.NewID(),
-		ClientID:     key.ID,
-		Scope:        scopes.String(),
-		DeploymentID: key.DeploymentID,
-		Permissions:  []string{"deploymentId:" + key.DeploymentID}, // the Astro CLI reads it
-		IssuedAt:     now,
-		ExpiresAt:    now.Add(a.tokenLifetime),
-	})
-}
-
-// identify says who a credential is of, and what they may do at this moment.
-func (a *App) identify(ctx context.Context, cred credential) (identity, *refusal) {
-	keys, err := a.Keystore()
-	if err != nil {
-		return identity{}, unavailable(err)
-	}
-	if cred.secret != "" {
-		key, err := keys.Authenticate(ctx, cred.keyID, cred.secret)
-		if err != nil {
-			return identity{}, basicRefusal(err)
-		}
-		return identity{key.ID, key.DeploymentID, key.Scopes}, nil
-	}
-	claims, refused := a.verify(ctx, cred)
-	if refused != nil {
-		return identity{}, refused
-	}
-	key, err := keys.Key(ctx, claims.ClientID)
-	if err != nil {
-		return identity{}, keyRefusal(err)
-	}
-	return merge(claims, key)
-}
-
-// merge is who a token is of and what they may do: what the token says, as far as its key still
-// has it.
-func merge(claims *token.Verified, key keystore.Key) (identity, *refusal) {
-	if key.DeploymentID != claims.DeploymentID {
-		return identity{}, refuse(codeInvalidToken, "the access token and its key are not of the same Deployment")
-	}
-	scopes, err := keystore.ParseScopeText(claims.Scope)
-	if err != nil {
-		return identity{}, refuse(codeInvalidToken, "the access token is refused: "+err.Error())
-	}
-	return identity{key.ID, key.DeploymentID, scopes & key.Scopes}, nil
-}
-
-// verify is what the token itself says. A token that names a signing key which this node does
-// not know may be from another node that has made one.
-func (a *App) verify(ctx context.Context, cred credential) (*token.Verified, *refusal) {
-	ring, err := a.signing.ring(ctx)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	verified, err := a.verifier.Verify(ring, cred.bearer)
-	if errors.Is(err, token.ErrUnknownKey) {
-		if newer, ok := a.signing.reload(ctx); ok {
-			verified, err = a.verifier.Verify(newer, cred.bearer)
-		}
-	}
-	if err != nil {
-		if malformed := cred.malformedBearer(); malformed != nil {
-			return nil, malformed
-		}
-		return nil, tokenRefusal(err)
-	}
-	return verified, nil
+	return n.keys, nil
 }
 
 // report logs a refusal: an outage or an altered record so that somebody hears of it, but not

@@ -205,7 +205,7 @@ func TestAppThatHasNotStartedAnswers503(t *testing.T) {
 	started := newTestApp(t, nil)
 	raw := started.token(t, started.key)
 	app := &testApp{App: &App{Audiences: started.Audiences, issuer: started.issuer, verifier: started.verifier, logger: started.logger, faults: started.faults}}
-	app.signing = &signing{keys: app.Keystore, algorithm: token.ES256, now: time.Now}
+	app.signing = &signing{node: app.opened, algorithm: token.ES256, now: time.Now}
 	r := httptest.NewRequest("GET", "/dep1/api", nil)
 	r.Header = bearer(raw)
 	w := serve(t, newAuth(app, nil), r)
@@ -263,7 +263,7 @@ func BenchmarkAuthWithoutStore(b *testing.B) {
 		if refused != nil {
 			b.Fatal(refused)
 		}
-		id, refused := merge(claims, app.key)
+		id, refused := merge(claims, &app.key)
 		if refused != nil {
 			b.Fatal(refused)
 		}

@@ -1,6 +1,8 @@
 package caddymodule
 
 import (
+	"strconv"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -30,6 +32,7 @@ func init() {
 //		token_lifetime    <duration>
 //		max_staleness     <duration>
 //		signing_algorithm ES256|EdDSA|RS256
+//		cache_size        <number>
 //	}
 //
 // All of them are optional; redis needs secret.
@@ -75,9 +78,11 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			a.MaxStaleness, err = durationArg(d)
 		case "signing_algorithm":
 			err = oneArg(d, &a.SigningAlgorithm)
+		case "cache_size":
+			a.CacheSize, err = numberArg(d)
 		default:
 			err = d.Errf("unknown option %q of deployment_keys: the options are redis, secret, issuer, audience, "+
-				"token_lifetime, max_staleness, signing_algorithm", option)
+				"token_lifetime, max_staleness, signing_algorithm, cache_size", option)
 		}
 		if err != nil {
 			return err
@@ -186,6 +191,19 @@ func flag(d *caddyfile.Dispenser, to *bool) error {
 	}
 	*to = true
 	return nil
+}
+
+func numberArg(d *caddyfile.Dispenser) (int, error) {
+	var text string
+	option := d.Val()
+	if err := oneArg(d, &text); err != nil {
+		return 0, err
+	}
+	number, err := strconv.Atoi(text)
+	if err != nil || number < 1 {
+		return 0, d.Errf("%s %s: want a number from 1", option, text)
+	}
+	return number, nil
 }
 
 func durationArg(d *caddyfile.Dispenser) (*caddy.Duration, error) {

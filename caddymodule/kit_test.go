@@ -27,10 +27,10 @@ type testApp struct {
 
 func newTestApp(t testing.TB, configure func(*App)) *testApp {
 	t.Helper()
-	app := &App{Audiences: []string{DefaultAudience, "second"}, tokenLifetime: DefaultTokenLifetime, issuer: "https://auth.example.com", Issuer: "https://auth.example.com"}
+	app := &App{Audiences: []string{DefaultAudience, "second"}, tokenLifetime: DefaultTokenLifetime, maxStaleness: DefaultMaxStaleness, CacheSize: keystore.DefaultViewSize, issuer: "https://auth.example.com", Issuer: "https://auth.example.com"}
 	app.logger, app.faults = zap.NewNop(), zap.NewNop()
 	app.place = storePlace{directory: t.TempDir()}
-	app.signing = &signing{keys: app.Keystore, algorithm: token.ES256, now: time.Now}
+	app.signing = &signing{node: app.opened, algorithm: token.ES256, now: time.Now}
 	if configure != nil {
 		configure(app)
 	}
@@ -70,7 +70,7 @@ func (a *testApp) newKey(t testing.TB, deployment string, scopes keystore.Scopes
 
 func (a *testApp) token(t testing.TB, key keystore.Key) string {
 	t.Helper()
-	raw, err := a.issue(context.Background(), key, DefaultAudience, key.Scopes)
+	raw, err := a.issue(context.Background(), &key, DefaultAudience, key.Scopes)
 	if err != nil {
 		t.Fatal(err)
 	}

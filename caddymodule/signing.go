@@ -15,22 +15,36 @@ import (
 // signing brings the signing keys from the keystore, where all nodes share them, to package
 // token, which knows what to do with them.
 type signing struct {
-	keys      func() (*keystore.Keystore, error)
+	node      func() (*node, error)
 	algorithm token.Algorithm
 	now       func() time.Time
 
 	loading singleflight.Group
-	loaded  atomic.Pointer[token.Ring]
+	loaded  atomic.Pointer[loadedRing]
 	last    atomic.Int64 // Unix nanoseconds of the last reload that was provoked from outside
 }
 
-// ring is the signing keys as this node knows them, read from the store the first time. It can
-// be before the store was ever reached, which is an error of the store.
+// loadedRing is a ring, and which version of the signing keys it holds at least.
+type loadedRing struct {
+	*token.Ring
+	version uint64
+}
+
+// ring is the signing keys as this node knows them. They are read from the store the first time,
+// which can be before the store was ever reached, and again when they have changed; if that
+// cannot be done then, those that were known go on.
 func (s *signing) ring(ctx context.Context) (*token.Ring, error) {
-	if ring := s.loaded.Load(); ring != nil {
-		return ring, nil
+	loaded := s.loaded.Load()
+	if loaded != nil {
+		if n, err := s.node(); err != nil || n.view.SigningKeysVersion() == loaded.version {
+			return loaded.Ring, nil
+		}
 	}
-	return s.load(ctx)
+	ring, err := s.load(ctx)
+	if err != nil && loaded != nil {
+		return loaded.Ring, nil
+	}
+	return ring, err
 }
 
 // reloadInterval is how often a token with an unknown key may make a node read the signing keys
@@ -73,11 +87,12 @@ func (s *signing) load(ctx context.Context) (*token.Ring, error) {
 }
 
 func (s *signing) read(ctx context.Context) (*token.Ring, error) {
-	keys, err := s.keys()
+	n, err := s.node()
 	if err != nil {
 		return nil, err
 	}
-	stored, err := keys.EnsureSigningKey(ctx, string(s.algorithm), s.generate)
+	version := n.view.SigningKeysVersion() // before the read: what changes meanwhile is read again
+	stored, err := n.keys.EnsureSigningKey(ctx, string(s.algorithm), s.generate)
 	if err != nil {
 		return nil, fmt.Errorf("reading the signing keys: %w", err)
 	}
@@ -95,7 +110,7 @@ func (s *signing) read(ctx context.Context) (*token.Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.loaded.Store(ring)
+	s.loaded.Store(&loadedRing{ring, version})
 	return ring, nil
 }
 

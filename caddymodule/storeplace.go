@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/keystore/boltstore"
@@ -77,42 +78,56 @@ func (a *App) findStore() (storePlace, error) {
 // before it.
 func (p storePlace) remote() bool { return p.redis != "" }
 
-// keystores holds the keystores of this process. They outlive a configuration: at a reload the
-// next one takes over the open store, which for an embedded one is the only way.
-var keystores = caddy.NewUsagePool()
+// nodes holds the open stores of this process. They outlive a configuration: at a reload the next
+// one takes over the open store, which for an embedded one is the only way, and what is known of
+// it.
+var nodes = caddy.NewUsagePool()
 
-// pooledKeystore ends a keystore with its last use.
-type pooledKeystore struct{ *keystore.Keystore }
+// A node is an open store and what this process knows of it. It must not keep anything of the
+// configuration that opened it.
+type node struct {
+	keys *keystore.Keystore
+	view *keystore.View
+}
 
-// Destruct closes the store.
-func (p pooledKeystore) Destruct() error { return p.Close() }
+func newNode(store keystore.Store, master []byte) *node {
+	keys := keystore.New(store, master)
+	return &node{keys: keys, view: keystore.NewView(keys, keystore.ViewOptions{Report: reportFollowing})}
+}
 
-// open returns the keystore of the place, and what gives it back. It is to be called once.
-func (p storePlace) open(ctx context.Context) (*keystore.Keystore, func(), error) {
+// Destruct ends a node with its last use.
+func (n *node) Destruct() error {
+	n.view.Close()
+	return n.keys.Close()
+}
+
+// reportFollowing logs to whatever is the logger of the process now.
+func reportFollowing(err error) {
+	caddy.Log().Named(appName).Warn("the change log cannot be followed; requests go on from what is known until that is too old", zap.Error(err))
+}
+
+// open returns the node of the place, and what gives it back. It is to be called once.
+func (p storePlace) open(ctx context.Context) (*node, func(), error) {
 	key := p.poolKey()
-	pooled, shared, err := keystores.LoadOrNew(key, func() (caddy.Destructor, error) {
-		var keys *keystore.Keystore
-		var err error
+	pooled, shared, err := nodes.LoadOrNew(key, func() (caddy.Destructor, error) {
 		if p.remote() {
-			keys, err = p.openRedis()
-		} else {
-			keys, err = p.openEmbedded(ctx)
+			return p.openRedis()
 		}
-		return pooledKeystore{keys}, err
+		return p.openEmbedded(ctx)
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	release := func() { _, _ = keystores.Delete(key) }
-	keys := pooled.(pooledKeystore).Keystore
+	release := func() { _, _ = nodes.Delete(key) }
+	n := pooled.(*node)
 	// An embedded store that was open already may have been opened with another secret.
 	if shared && !p.remote() && len(p.master) > 0 {
-		if err := keys.Opens(ctx, p.master); err != nil {
+		if err := n.keys.Opens(ctx, p.master); err != nil {
 			release()
 			return nil, nil, fmt.Errorf("embedded store %s: %w", p.file(), err)
 		}
 	}
-	return keys, release, nil
+	return n, release, nil
 }
 
 // poolKey tells one store from another. For Redis the secret is part of it: two configurations
@@ -127,41 +142,42 @@ func (p storePlace) poolKey() string {
 
 func (p storePlace) file() string { return filepath.Join(p.directory, storeFile) }
 
-func (p storePlace) openRedis() (*keystore.Keystore, error) {
+func (p storePlace) openRedis() (caddy.Destructor, error) {
 	store, err := redisstore.Open(redisstore.Options{URL: p.redis})
 	if err != nil {
 		return nil, err
 	}
-	return keystore.New(store, p.master), nil
+	return newNode(store, p.master), nil
 }
 
 // openEmbedded opens the file first: whoever has it is the only process that may make a master
 // secret for it.
-func (p storePlace) openEmbedded(ctx context.Context) (*keystore.Keystore, error) {
+func (p storePlace) openEmbedded(ctx context.Context) (caddy.Destructor, error) {
 	store, err := boltstore.Open(p.file(), boltstore.Options{})
 	if err != nil {
 		return nil, err
 	}
-	keys, err := p.unlock(ctx, store)
+	master, err := p.embeddedSecret(ctx, store)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("embedded store %s: %w", p.file(), err), store.Close())
 	}
-	return keys, nil
+	n := newNode(store, master)
+	if err := n.keys.Open(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("embedded store %s: %w", p.file(), err), n.Destruct())
+	}
+	return n, nil
 }
 
-func (p storePlace) unlock(ctx context.Context, store keystore.Store) (*keystore.Keystore, error) {
-	master := p.master
-	if len(master) == 0 {
-		initialized, err := keystore.Initialized(ctx, store)
-		if err != nil {
-			return nil, err
-		}
-		if master, err = localSecret(filepath.Join(p.directory, secretFile), !initialized); err != nil {
-			return nil, err
-		}
+// embeddedSecret is the configured master secret, or the one beside the store.
+func (p storePlace) embeddedSecret(ctx context.Context, store keystore.Store) ([]byte, error) {
+	if len(p.master) > 0 {
+		return p.master, nil
 	}
-	keys := keystore.New(store, master)
-	return keys, keys.Open(ctx)
+	initialized, err := keystore.Initialized(ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	return localSecret(filepath.Join(p.directory, secretFile), !initialized)
 }
 
 // localSecret reads the master secret of an embedded store. It makes one only for a store that

@@ -90,11 +90,7 @@ func (h *TokenHandler) serveToken(w http.ResponseWriter, r *http.Request) error 
 // grant checks the credentials, and then what is asked for: before the caller has proven who
 // they are, nothing else is worth an answer.
 func (h *TokenHandler) grant(r *http.Request, req tokenRequest) (*tokenAnswer, *refusal) {
-	keys, err := h.app.Keystore()
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	key, err := keys.Authenticate(r.Context(), req.clientID, req.clientSecret)
+	key, err := h.app.authenticate(r.Context(), req.clientID, req.clientSecret)
 	if err != nil {
 		return nil, clientRefusal(err)
 	}

@@ -48,13 +48,13 @@ func (k *Keystore) CreateDeployment(ctx context.Context, by Caller, d Deployment
 	if err := d.validate(); err != nil {
 		return Deployment{}, err
 	}
-	ctx, cancel, o, err := k.change(ctx)
+	ctx, cancel, v, err := k.change(ctx)
 	if err != nil {
 		return Deployment{}, err
 	}
 	defer cancel()
 	name := deploymentRecord(d.ID)
-	record, err := encodeRecord(o.vault, name, d)
+	record, err := encodeRecord(v, name, d)
 	if err != nil {
 		return Deployment{}, err
 	}
@@ -79,12 +79,12 @@ func (k *Keystore) Deployment(ctx context.Context, id string) (Deployment, error
 	if ValidateDeploymentID(id) != nil {
 		return Deployment{}, notFound("Deployment", id)
 	}
-	ctx, cancel, o, err := k.read(ctx)
+	ctx, cancel, v, err := k.read(ctx)
 	if err != nil {
 		return Deployment{}, err
 	}
 	defer cancel()
-	d, _, err := getRecord[Deployment](ctx, k, o.vault, deploymentRecord(id), notFound("Deployment", id))
+	d, _, err := getRecord[Deployment](ctx, k, v, deploymentRecord(id), notFound("Deployment", id))
 	if err != nil {
 		return Deployment{}, err
 	}
@@ -97,12 +97,12 @@ func (k *Keystore) UpdateDeployment(ctx context.Context, by Caller, id string, e
 	if ValidateDeploymentID(id) != nil {
 		return Deployment{}, notFound("Deployment", id)
 	}
-	ctx, cancel, o, err := k.change(ctx)
+	ctx, cancel, v, err := k.change(ctx)
 	if err != nil {
 		return Deployment{}, err
 	}
 	defer cancel()
-	d, err := update(ctx, k, o.vault, by, deploymentRecord(id), notFound("Deployment", id),
+	d, err := update(ctx, k, v, by, deploymentRecord(id), notFound("Deployment", id),
 		Event{Kind: DeploymentUpdated, Deployment: id}, func(d *Deployment) error {
 			edited := *d
 			if err := edit(&edited); err != nil {
@@ -145,12 +145,12 @@ func (k *Keystore) DeleteDeployment(ctx context.Context, by Caller, id string) e
 
 // Deployments lists them by ID.
 func (k *Keystore) Deployments(ctx context.Context, page Page) (List[Deployment], error) {
-	ctx, cancel, o, err := k.read(ctx)
+	ctx, cancel, v, err := k.read(ctx)
 	if err != nil {
 		return List[Deployment]{}, err
 	}
 	defer cancel()
-	list, err := listRecords[Deployment](ctx, k, o.vault, deploymentsIndex, deploymentRecord, page)
+	list, err := listRecords[Deployment](ctx, k, v, deploymentsIndex, deploymentRecord, page)
 	if err != nil {
 		return list, err
 	}

@@ -28,6 +28,9 @@ var (
 	// does not fit. It grants nothing.
 	ErrAltered = errors.New("record altered outside of this product")
 
+	// ErrLogGap says that the change log does not go on where a follower was.
+	ErrLogGap = errors.New("gap in the change log")
+
 	// ErrWrongSecret says that the store was set up with another master secret.
 	ErrWrongSecret = errors.New("wrong master secret")
 )

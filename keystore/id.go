@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"crypto/rand"
+	"crypto/subtle"
 	"encoding/base32"
 	"encoding/binary"
 	"regexp"
@@ -18,25 +19,43 @@ const (
 	MaxUserLength        = 256  // bytes of a member's user ID
 )
 
-// keyIDSize is 15 bytes: 6 of time in milliseconds, 9 random. In base32 these are 24 characters
-// without padding.
-const keyIDSize, keyIDTextSize = 15, 24
+// A key ID is 15 bytes: 6 of time in milliseconds, 5 random, and 4 of a code under a key of the
+// store. In base32 these are 24 characters without padding.
+const (
+	keyIDBody     = 6 + 5
+	keyIDSize     = keyIDBody + 4
+	keyIDTextSize = 24
+)
 
 // idEncoding is base32hex of RFC 4648 section 7 in lower case: it keeps the order of the bytes,
 // so key IDs sort by the time at which they were made and a page of keys is in that order.
 var idEncoding = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
 
-// newKeyID makes a key ID. It is not secret: 72 random bits only keep two nodes from making the
-// same one in the same millisecond.
-func newKeyID(now time.Time) string {
+// newKeyID makes a key ID. It is not secret: 40 random bits only keep nodes from making the same
+// one in the same millisecond, and the code lets them tell IDs that were made from made-up ones.
+func (v *vault) newKeyID(now time.Time) string {
 	var raw [keyIDSize]byte
 	binary.BigEndian.PutUint64(raw[:8], uint64(now.UnixMilli())<<16)
-	rand.Read(raw[6:])
+	_, _ = rand.Read(raw[6:keyIDBody]) // never fails: it ends the process instead
+	copy(raw[keyIDBody:], v.code(v.idKey, "", raw[:keyIDBody]))
 	return idEncoding.EncodeToString(raw[:])
 }
 
-// IsKeyID reports whether id has the form of a key ID: 24 characters of 0-9 and a-v. What has
-// not is of no key, and the store need not be asked.
+// madeKeyID reports whether a key ID was made by this store, at any time: the key may be deleted.
+// What was not made is of no key, and the store need not be asked, which would be an easy way to
+// keep it busy. Guessing one takes four thousand million attempts.
+func (v *vault) madeKeyID(id string) bool {
+	var raw [keyIDSize]byte
+	if !IsKeyID(id) {
+		return false
+	}
+	if _, err := idEncoding.Decode(raw[:], []byte(id)); err != nil {
+		return false
+	}
+	return subtle.ConstantTimeCompare(raw[keyIDBody:], v.code(v.idKey, "", raw[:keyIDBody])[:keyIDSize-keyIDBody]) == 1
+}
+
+// IsKeyID reports whether id has the form of a key ID: 24 characters of 0-9 and a-v.
 func IsKeyID(id string) bool {
 	if len(id) != keyIDTextSize {
 		return false
@@ -53,7 +72,7 @@ func IsKeyID(id string) bool {
 // valid name everywhere, and 75 random bits.
 func newDeploymentID() string {
 	var raw [10]byte
-	rand.Read(raw[:])
+	_, _ = rand.Read(raw[:])
 	return "d" + idEncoding.EncodeToString(raw[:])[:15]
 }
 

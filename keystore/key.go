@@ -46,17 +46,17 @@ func (k *Keystore) CreateKey(ctx context.Context, by Caller, key Key) (Key, Secr
 	if err := key.validate(); err != nil {
 		return Key{}, Secret{}, err
 	}
-	ctx, cancel, o, err := k.change(ctx)
+	ctx, cancel, v, err := k.change(ctx)
 	if err != nil {
 		return Key{}, Secret{}, err
 	}
 	defer cancel()
 
 	secret := NewSecret()
-	key.ID, key.CreatedAt, key.CreatedBy = newKeyID(k.now()), k.timestamp(), by.Name
-	key.SecretHash = o.hashSecret(key.ID, secret)
+	key.ID, key.CreatedAt, key.CreatedBy = v.newKeyID(k.now()), k.timestamp(), by.Name
+	key.SecretHash = v.hashSecret(key.ID, secret)
 	name := keyRecord(key.ID)
-	record, err := encodeRecord(o.vault, name, key)
+	record, err := encodeRecord(v, name, key)
 	if err != nil {
 		return Key{}, Secret{}, err
 	}
@@ -91,12 +91,12 @@ func (k *Keystore) Key(ctx context.Context, id string) (Key, error) {
 	if !IsKeyID(id) {
 		return Key{}, notFound("key", id)
 	}
-	ctx, cancel, o, err := k.read(ctx)
+	ctx, cancel, v, err := k.read(ctx)
 	if err != nil {
 		return Key{}, err
 	}
 	defer cancel()
-	key, _, err := getRecord[Key](ctx, k, o.vault, keyRecord(id), notFound("key", id))
+	key, _, err := getRecord[Key](ctx, k, v, keyRecord(id), notFound("key", id))
 	return key, err
 }
 
@@ -109,44 +109,47 @@ func (k *Keystore) DeploymentKey(ctx context.Context, deploymentID, id string) (
 	return key, err
 }
 
-// decoyKey is an ID that no key has: it is not of the form of one.
-const decoyKey = "none"
-
 // Authenticate returns the key that a key ID and the text of a secret are of, or
 // [ErrCredentials].
 //
-// An unknown key ID takes the same steps as a wrong secret: one read of the store, a record
-// whose code is checked and which is decoded, one hash, one comparison. So the time of an
-// answer does not tell which key IDs exist. A secret that is not of the right form is refused
-// before all that, whatever the key ID.
+// Whatever is wrong with them, the time of the answer does not tell: a key that does not exist
+// takes the hash and the comparison of one that does. Only a secret that is not of the right form
+// is refused before all that, whatever the key ID.
 func (k *Keystore) Authenticate(ctx context.Context, id, secretText string) (Key, error) {
+	key, err := k.authenticate(ctx, id, secretText, func(ctx context.Context, id string) (*Key, error) {
+		key, err := k.Key(ctx, id)
+		return &key, err
+	})
+	if err != nil {
+		return Key{}, err
+	}
+	return *key, nil
+}
+
+// noKey is in the place of a key that does not exist. No secret has this hash.
+var noKey = &Key{SecretHash: make([]byte, codeSize)}
+
+func (k *Keystore) authenticate(ctx context.Context, id, secretText string, read func(ctx context.Context, id string) (*Key, error)) (*Key, error) {
 	secret, err := ParseSecret(secretText)
 	if err != nil {
-		return Key{}, ErrCredentials
+		return nil, ErrCredentials
 	}
-	ctx, cancel, o, err := k.read(ctx)
+	v, err := k.open(ctx)
 	if err != nil {
-		return Key{}, err
+		return nil, err
 	}
-	defer cancel()
-	if !IsKeyID(id) {
-		id = decoyKey
+	key := noKey
+	if v.madeKeyID(id) {
+		found, err := read(ctx, id)
+		switch {
+		case err == nil:
+			key = found
+		case !errors.Is(err, ErrNotFound):
+			return nil, err
+		}
 	}
-	records, err := k.store.Get(ctx, keyRecord(id))
-	if err != nil {
-		return Key{}, err
-	}
-	record := records[0]
-	if record == nil {
-		id, record = decoyKey, o.decoy
-	}
-	key, err := decodeRecord[Key](o.vault, keyRecord(id), record)
-	if err != nil {
-		return Key{}, err
-	}
-	matches := subtle.ConstantTimeCompare(key.SecretHash, o.hashSecret(id, secret)) == 1
-	if !matches || id == decoyKey {
-		return Key{}, ErrCredentials
+	if subtle.ConstantTimeCompare(key.SecretHash, v.hashSecret(id, secret)) != 1 || key == noKey {
+		return nil, ErrCredentials
 	}
 	return key, nil
 }
@@ -158,12 +161,12 @@ func (k *Keystore) UpdateKey(ctx context.Context, by Caller, deploymentID, id st
 	if !IsKeyID(id) {
 		return Key{}, absent
 	}
-	ctx, cancel, o, err := k.change(ctx)
+	ctx, cancel, v, err := k.change(ctx)
 	if err != nil {
 		return Key{}, err
 	}
 	defer cancel()
-	return update(ctx, k, o.vault, by, keyRecord(id), absent,
+	return update(ctx, k, v, by, keyRecord(id), absent,
 		Event{Kind: KeyUpdated, Deployment: deploymentID, Key: id}, func(key *Key) error {
 			if key.DeploymentID != deploymentID {
 				return absent
@@ -208,12 +211,12 @@ func (k *Keystore) Keys(ctx context.Context, deploymentID string, page Page) (Li
 	if _, err := k.Deployment(ctx, deploymentID); err != nil {
 		return List[Key]{}, err
 	}
-	ctx, cancel, o, err := k.read(ctx)
+	ctx, cancel, v, err := k.read(ctx)
 	if err != nil {
 		return List[Key]{}, err
 	}
 	defer cancel()
-	return listRecords[Key](ctx, k, o.vault, keysIndex(deploymentID), keyRecord, page)
+	return listRecords[Key](ctx, k, v, keysIndex(deploymentID), keyRecord, page)
 }
 
 func (key *Key) validate() error {

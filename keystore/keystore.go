@@ -18,14 +18,9 @@ type Keystore struct {
 	master []byte
 	now    func() time.Time
 
-	opening singleflight.Group // one call at a time opens the vault
-	opened  atomic.Pointer[opened]
-}
-
-// opened is what a Keystore knows once it has opened the vault of its store.
-type opened struct {
-	*vault
-	decoy []byte // a sealed record of a key that does not exist: see Authenticate
+	opening singleflight.Group    // one call at a time opens the vault
+	opened  atomic.Pointer[vault] // nil until then
+	view    atomic.Pointer[View]  // hears of changes that are made here; nil: nobody does
 }
 
 // New makes a Keystore. It asks nothing of the store yet: the first call does, or [Keystore.Open].
@@ -62,9 +57,9 @@ func Initialized(ctx context.Context, store Store) (bool, error) {
 // Close closes the store. Calls that are under way are finished first.
 func (k *Keystore) Close() error { return k.store.Close() }
 
-func (k *Keystore) open(ctx context.Context) (*opened, error) {
-	if o := k.opened.Load(); o != nil {
-		return o, nil
+func (k *Keystore) open(ctx context.Context) (*vault, error) {
+	if v := k.opened.Load(); v != nil {
+		return v, nil
 	}
 	// All callers wait for one attempt, each for as long as it wants to: when the store does
 	// not answer, a queue of attempts would make the last caller wait for all of them.
@@ -78,30 +73,22 @@ func (k *Keystore) open(ctx context.Context) (*opened, error) {
 		if result.Err != nil {
 			return nil, result.Err
 		}
-		return result.Val.(*opened), nil
+		return result.Val.(*vault), nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
 	}
 }
 
-func (k *Keystore) openOnce(ctx context.Context) (*opened, error) {
-	if o := k.opened.Load(); o != nil {
-		return o, nil
+func (k *Keystore) openOnce(ctx context.Context) (*vault, error) {
+	if v := k.opened.Load(); v != nil {
+		return v, nil
 	}
 	v, err := k.openVault(ctx)
 	if err != nil {
 		return nil, err
 	}
-	decoy, err := encodeRecord(v, keyRecord(decoyKey), Key{
-		ID: decoyKey, DeploymentID: "decoy", Name: "decoy", Scopes: AllScopes,
-		CreatedAt: k.now().UTC(), CreatedBy: "decoy", SecretHash: make([]byte, codeSize),
-	})
-	if err != nil {
-		return nil, err
-	}
-	o := &opened{vault: v, decoy: decoy}
-	k.opened.Store(o)
-	return o, nil
+	k.opened.Store(v)
+	return v, nil
 }
 
 // openVault reads the root record, or makes it. Two nodes may do so at once on an empty store:
@@ -131,22 +118,22 @@ func (k *Keystore) openVault(ctx context.Context) (*vault, error) {
 }
 
 // read gives a read its deadline and the open vault.
-func (k *Keystore) read(ctx context.Context) (context.Context, context.CancelFunc, *opened, error) {
+func (k *Keystore) read(ctx context.Context) (context.Context, context.CancelFunc, *vault, error) {
 	return k.begin(ctx, ReadTimeout)
 }
 
 // change gives a change its deadline and the open vault.
-func (k *Keystore) change(ctx context.Context) (context.Context, context.CancelFunc, *opened, error) {
+func (k *Keystore) change(ctx context.Context) (context.Context, context.CancelFunc, *vault, error) {
 	return k.begin(ctx, ChangeTimeout)
 }
 
-func (k *Keystore) begin(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc, *opened, error) {
-	o, err := k.open(ctx)
+func (k *Keystore) begin(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc, *vault, error) {
+	v, err := k.open(ctx)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
-	return ctx, cancel, o, nil
+	return ctx, cancel, v, nil
 }
 
 // apply completes the event, appends it to the change and makes the change.
@@ -157,5 +144,10 @@ func (k *Keystore) apply(ctx context.Context, change Change, by Caller, event Ev
 		return fmt.Errorf("encoding an event: %w", err)
 	}
 	change.Event = encoded
-	return k.store.Apply(ctx, change)
+	err = k.store.Apply(ctx, change)
+	// Also after an error: the store may have made the change and not been able to say so.
+	if view := k.view.Load(); view != nil {
+		view.apply(event)
+	}
+	return err
 }

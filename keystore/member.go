@@ -35,7 +35,7 @@ func (k *Keystore) PutMember(ctx context.Context, by Caller, deploymentID, user 
 	if err := ValidateUser(user); err != nil {
 		return Member{}, err
 	}
-	ctx, cancel, o, err := k.change(ctx)
+	ctx, cancel, v, err := k.change(ctx)
 	if err != nil {
 		return Member{}, err
 	}
@@ -58,7 +58,7 @@ func (k *Keystore) PutMember(ctx context.Context, by Caller, deploymentID, user 
 		}}
 		if before := records[0]; before != nil {
 			// An altered record is replaced: the caller says what it should be.
-			if was, err := decodeRecord[Member](o.vault, name, before); err == nil {
+			if was, err := decodeRecord[Member](v, name, before); err == nil {
 				if was.Role == role {
 					member = was
 					return nil
@@ -67,7 +67,7 @@ func (k *Keystore) PutMember(ctx context.Context, by Caller, deploymentID, user 
 			}
 			change.Conditions = []Condition{exists, {Kind: RecordEquals, Name: name, Value: before}}
 		}
-		record, err := encodeRecord(o.vault, name, member)
+		record, err := encodeRecord(v, name, member)
 		if err != nil {
 			return err
 		}
@@ -93,12 +93,12 @@ func (k *Keystore) Member(ctx context.Context, deploymentID, user string) (Membe
 	if ValidateDeploymentID(deploymentID) != nil || ValidateUser(user) != nil {
 		return Member{}, absent
 	}
-	ctx, cancel, o, err := k.read(ctx)
+	ctx, cancel, v, err := k.read(ctx)
 	if err != nil {
 		return Member{}, err
 	}
 	defer cancel()
-	member, _, err := getRecord[Member](ctx, k, o.vault, memberRecord(deploymentID, memberName(user)), absent)
+	member, _, err := getRecord[Member](ctx, k, v, memberRecord(deploymentID, memberName(user)), absent)
 	return member, err
 }
 
@@ -132,7 +132,7 @@ func (k *Keystore) Members(ctx context.Context, deploymentID string) (List[Membe
 	if _, err := k.Deployment(ctx, deploymentID); err != nil {
 		return List[Member]{}, err
 	}
-	ctx, cancel, o, err := k.read(ctx)
+	ctx, cancel, v, err := k.read(ctx)
 	if err != nil {
 		return List[Member]{}, err
 	}
@@ -140,7 +140,7 @@ func (k *Keystore) Members(ctx context.Context, deploymentID string) (List[Membe
 	record := func(member string) string { return memberRecord(deploymentID, member) }
 	var all List[Member]
 	for page := (Page{Limit: MaxPage}); ; page.After = all.Next {
-		list, err := listRecords[Member](ctx, k, o.vault, membersIndex(deploymentID), record, page)
+		list, err := listRecords[Member](ctx, k, v, membersIndex(deploymentID), record, page)
 		if err != nil {
 			return List[Member]{}, err
 		}

@@ -40,12 +40,12 @@ type sealedKey struct {
 
 // SigningKeys reads the signing keys, oldest first. A store that has none yet has an empty list.
 func (k *Keystore) SigningKeys(ctx context.Context) ([]SigningKey, error) {
-	ctx, cancel, o, err := k.read(ctx)
+	ctx, cancel, v, err := k.read(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer cancel()
-	keys, _, err := k.signingKeys(ctx, o.vault)
+	keys, _, err := k.signingKeys(ctx, v)
 	return keys, err
 }
 
@@ -53,7 +53,7 @@ func (k *Keystore) SigningKeys(ctx context.Context) ([]SigningKey, error) {
 // them is of the algorithm. Of several nodes that do so at once, one adds its key and the
 // others get that one.
 func (k *Keystore) EnsureSigningKey(ctx context.Context, algorithm string, generate func() (SigningKey, error)) ([]SigningKey, error) {
-	ctx, cancel, o, err := k.change(ctx)
+	ctx, cancel, v, err := k.change(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (k *Keystore) EnsureSigningKey(ctx context.Context, algorithm string, gener
 	err = retry(signingKeysRecord, func() error {
 		var before []byte
 		var err error
-		keys, before, err = k.signingKeys(ctx, o.vault)
+		keys, before, err = k.signingKeys(ctx, v)
 		if err != nil {
 			return err
 		}
@@ -76,7 +76,7 @@ func (k *Keystore) EnsureSigningKey(ctx context.Context, algorithm string, gener
 			return err
 		}
 		keys = append(keys, key)
-		record, err := encodeRecord(o.vault, signingKeysRecord, sealKeys(o.vault, keys))
+		record, err := encodeRecord(v, signingKeysRecord, sealKeys(v, keys))
 		if err != nil {
 			return err
 		}

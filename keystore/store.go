@@ -41,6 +41,21 @@ type Store interface {
 	Close() error
 }
 
+// A ChangeLog is the part of a [Store] that a node follows to hear of changes.
+type ChangeLog interface {
+	// Head is the position of the newest entry of the change log.
+	Head(ctx context.Context) (Position, error)
+
+	// Next reads up to [MaxNext] entries that come right after a position, oldest first, and waits
+	// for up to wait when there are none yet. It returns the position of the last one, or after.
+	//
+	// No entries and no error say that there was none at some moment since the call began. The
+	// error wraps [ErrLogGap] when entries after the position are gone or never were: the log was
+	// trimmed, or a database that took over had not got the last changes. Whoever follows the log
+	// then knows nothing any more and begins again at Head.
+	Next(ctx context.Context, after Position, wait time.Duration) ([]LogEntry, Position, error)
+}
+
 // A Change is what [Store.Apply] does in one atomic step: conditions first, then steps in their
 // order, then the log entry.
 type Change struct {
@@ -98,6 +113,12 @@ type LogEntry struct {
 	Event []byte
 }
 
+// A Position is a place in the change log: after an entry.
+type Position struct {
+	Seq uint64 // the number of the entry; 0 is the beginning
+	ID  string // what the store calls the entry, so that another of the same number is told apart
+}
+
 // A ConditionError says which condition of a [Change] did not hold: the first of them.
 type ConditionError struct {
 	Index int // in Change.Conditions
@@ -108,6 +129,9 @@ func (e *ConditionError) Error() string { return "condition of the change does n
 // MaxLogEntries is how many entries of the change log a store keeps at least; older ones may be
 // removed. 100,000 entries are some 30 MB.
 const MaxLogEntries = 100_000
+
+// MaxNext is the largest number of entries that [Store.Next] returns.
+const MaxNext = 1_000
 
 // Bounds on a single call of a store. A reader can be told to come back, so it does not wait
 // long; whoever makes a change wants to know how it ended.

@@ -18,6 +18,7 @@ import (
 // another master secret needs only the data key sealed anew: secrets that clients hold go on.
 type vault struct {
 	hashKey   []byte // keyed hash of secrets
+	idKey     []byte // codes in key IDs
 	recordKey []byte // authentication codes of records
 	sealKey   []byte // sealed signing keys
 }
@@ -32,6 +33,7 @@ func newVault(dataKey []byte) (*vault, error) {
 	v := new(vault)
 	for label, key := range map[string]*[]byte{
 		"deployment keys: hash of secrets": &v.hashKey,
+		"deployment keys: key IDs":         &v.idKey,
 		"deployment keys: record codes":    &v.recordKey,
 		"deployment keys: signing keys":    &v.sealKey,
 	} {

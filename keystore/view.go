@@ -1,0 +1,210 @@
+package keystore
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// A View is what one node knows of a [Keystore]: it answers from memory what requests ask again
+// and again, and follows the change log to forget what has changed. It holds facts, never
+// decisions.
+//
+// How old its knowledge may be is said with each question. While the view hears from the log, its
+// knowledge is as old as the last answer, a second or so at most; beyond the age that is asked
+// for, it asks the store, and if that cannot be asked, the error wraps [ErrUnavailable].
+type View struct {
+	keystore *Keystore
+	opts     ViewOptions
+
+	keys    *facts[string, Key]
+	members *facts[memberID, Member]
+
+	started     time.Time
+	fresh       atomic.Int64 // all was known so many nanoseconds after started; 0 is never
+	seq         atomic.Uint64
+	signingKeys atomic.Uint64
+	stats       viewCounters
+
+	cancel context.CancelFunc
+	ended  chan struct{}
+}
+
+// ViewOptions are the settings of a [View].
+type ViewOptions struct {
+	// Size bounds how many keys, and how many members, are remembered. Default: [DefaultViewSize].
+	Size int
+
+	// Report is called with each fault of following the log, by one goroutine. Default: nothing.
+	Report func(error)
+
+	// Now is the clock. Default: [time.Now].
+	Now func() time.Time
+}
+
+// DefaultViewSize is how many keys a view remembers, at about 0.5 KB each.
+const DefaultViewSize = 100_000
+
+type memberID struct{ deployment, user string }
+
+type viewCounters struct {
+	hits, misses, events, gaps, followErrors atomic.Uint64
+}
+
+// NewView makes a view of a keystore and begins to follow its log, with one goroutine, until
+// [View.Close]. What is changed through the same keystore is known before the change returns. A
+// keystore has one view at most.
+func NewView(keystore *Keystore, opts ViewOptions) *View {
+	if opts.Size <= 0 {
+		opts.Size = DefaultViewSize
+	}
+	if opts.Report == nil {
+		opts.Report = func(error) {}
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	v := &View{
+		keystore: keystore, opts: opts,
+		keys:    newFacts[string, Key](opts.Size),
+		members: newFacts[memberID, Member](opts.Size),
+		started: opts.Now().Add(-1), // so that no moment of the view is 0
+		cancel:  cancel, ended: make(chan struct{}),
+	}
+	keystore.view.Store(v)
+	go func() {
+		defer close(v.ended)
+		v.follow(ctx)
+	}()
+	return v
+}
+
+// Close ends the view: it waits until nothing of it runs. The keystore stays open.
+func (v *View) Close() {
+	v.keystore.view.Store(nil)
+	v.cancel()
+	<-v.ended
+	v.keys.close()
+	v.members.close()
+}
+
+// Key is [Keystore.Key], from knowledge of at most maxAge. The key is shared by all who ask: it
+// must not be changed.
+func (v *View) Key(ctx context.Context, id string, maxAge time.Duration) (*Key, error) {
+	// An ID that this store has not made is of no key, and never will be. Without that, anybody
+	// could have the store asked for any number of keys that do not exist.
+	vault, err := v.keystore.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !vault.madeKeyID(id) {
+		return nil, notFound("key", id)
+	}
+	return answer(ctx, v, v.keys, id, maxAge, v.keystore.Key)
+}
+
+// Authenticate is [Keystore.Authenticate], from knowledge of at most maxAge.
+func (v *View) Authenticate(ctx context.Context, id, secretText string, maxAge time.Duration) (*Key, error) {
+	return v.keystore.authenticate(ctx, id, secretText, func(ctx context.Context, id string) (*Key, error) {
+		return answer(ctx, v, v.keys, id, maxAge, v.keystore.Key)
+	})
+}
+
+// Member is [Keystore.Member], from knowledge of at most maxAge. The member is shared by all who
+// ask: it must not be changed.
+func (v *View) Member(ctx context.Context, deploymentID, user string, maxAge time.Duration) (*Member, error) {
+	return answer(ctx, v, v.members, memberID{deploymentID, user}, maxAge, func(ctx context.Context, id memberID) (Member, error) {
+		return v.keystore.Member(ctx, id.deployment, id.user)
+	})
+}
+
+// answer is from memory while the view's knowledge is young enough, and from the store otherwise.
+func answer[K comparable, V any](ctx context.Context, v *View, f *facts[K, V], name K, maxAge time.Duration, read func(context.Context, K) (V, error)) (*V, error) {
+	if age, heard := v.Age(); heard && age <= maxAge {
+		if known, ok := f.get(name); ok {
+			v.stats.hits.Add(1)
+			return known.value, known.err
+		}
+	}
+	v.stats.misses.Add(1)
+	return f.ask(ctx, name, read)
+}
+
+// Resize changes how many keys, and how many members, are remembered.
+func (v *View) Resize(size int) {
+	v.keys.resize(size)
+	v.members.resize(size)
+}
+
+// Age is how old the view's knowledge is; heard is false while it has heard nothing of the log,
+// or has forgotten all, and knows nothing.
+func (v *View) Age() (age time.Duration, heard bool) {
+	fresh := v.fresh.Load()
+	return v.opts.Now().Sub(v.started) - time.Duration(fresh), fresh > 0
+}
+
+// SigningKeysVersion changes whenever the signing keys may have changed.
+func (v *View) SigningKeysVersion() uint64 { return v.signingKeys.Load() }
+
+// ViewStats is what a view has done and what it holds.
+type ViewStats struct {
+	Hits, Misses uint64        // questions answered from memory, and from the store
+	Events       uint64        // changes heard of through the log
+	Gaps         uint64        // times that all was forgotten because the log had a gap
+	FollowErrors uint64        // reads of the log that failed
+	Seq          uint64        // number of the newest entry of the log that was heard of
+	Age          time.Duration // of the knowledge; see Heard
+	Heard        bool          // false: nothing is known
+	Keys         int           // remembered, about
+	Members      int           // remembered, about
+}
+
+// Stats are for metrics.
+func (v *View) Stats() ViewStats {
+	age, heard := v.Age()
+	return ViewStats{
+		Hits: v.stats.hits.Load(), Misses: v.stats.misses.Load(), Events: v.stats.events.Load(),
+		Gaps: v.stats.gaps.Load(), FollowErrors: v.stats.followErrors.Load(),
+		Seq: v.seq.Load(), Age: age, Heard: heard,
+		Keys: v.keys.size(), Members: v.members.size(),
+	}
+}
+
+// apply forgets what an event has made untrue.
+func (v *View) apply(event Event) {
+	switch event.Kind {
+	case KeyCreated, KeyUpdated, KeyDeleted:
+		v.keys.forget(event.Key)
+	case MemberPut, MemberDeleted:
+		v.members.forget(memberID{event.Deployment, event.User})
+	case DeploymentDeleted:
+		// One that is made with the same ID later is another: what is known of the keys and the
+		// members of this one must not be taken for theirs.
+		v.keys.forgetWhere(func(_ string, key *Key) bool { return key == nil || key.DeploymentID == event.Deployment })
+		v.members.forgetWhere(func(id memberID, _ *Member) bool { return id.deployment == event.Deployment })
+	case SigningKeyAdded:
+		v.signingKeys.Add(1)
+	case StoreCreated, DeploymentCreated, DeploymentUpdated:
+		// Nothing of these is remembered.
+	default:
+		// Of a newer version, and about anything.
+		v.forgetAll()
+	}
+}
+
+func (v *View) forgetAll() {
+	v.keys.forgetAll()
+	v.members.forgetAll()
+	v.signingKeys.Add(1)
+}
+
+// freshAsOf says that everything up to an entry of the log was applied, and that there was no
+// later one at that moment.
+func (v *View) freshAsOf(moment time.Time, seq uint64) {
+	v.seq.Store(seq)
+	v.fresh.Store(int64(moment.Sub(v.started)))
+}
+
+// unknown says that nothing is known any more.
+func (v *View) unknown() { v.fresh.Store(0) }
