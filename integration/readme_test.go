@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -119,6 +120,8 @@ func newTour(t *testing.T, edit func(caddyfile string) string) *tour {
 func (tour *tour) start(command string) {
 	t := tour.t
 	t.Helper()
+	// What go run compiles and links is shared with this, which has no deadline.
+	caddyBinary(t)
 	process := exec.Command("bash", "-c", "exec "+strings.Replace(command, "Caddyfile.example", tour.caddyfile, 1))
 	process.Dir, process.Env = "..", tour.env
 	var log bytes.Buffer
@@ -140,7 +143,7 @@ func (tour *tour) start(command string) {
 			t.Logf("log of %s:\n%s", command, log.String())
 		}
 	})
-	eventually(t, command+" to serve", func() bool {
+	storetest.Poll(t, 3*time.Minute, command+" to serve", func() bool { // go run links a binary first
 		select {
 		case <-ended:
 			t.Fatalf("%s ended", command)
