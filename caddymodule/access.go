@@ -71,9 +71,16 @@ func (a *App) identify(ctx context.Context, cred credential) (identity, *refusal
 	}
 	key, err := n.view.Key(ctx, claims.ClientID, a.maxStaleness)
 	if err != nil {
-		return identity{}, keyRefusal(err)
+		_, gone := n.view.Deployment(ctx, claims.DeploymentID, a.maxStaleness)
+		refused := keyRefusal(err, errors.Is(gone, keystore.ErrNotFound))
+		refused.keyID = claims.ClientID
+		return identity{}, refused
 	}
-	return merge(claims, key)
+	id, refused := merge(claims, key)
+	if refused != nil {
+		refused.keyID = claims.ClientID
+	}
+	return id, refused
 }
 
 // merge is who a token is of and what they may do: what the token says, as far as its key still

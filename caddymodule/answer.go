@@ -50,6 +50,7 @@ type refusal struct {
 	description string
 	scope       string // insufficient_scope: what the request needs
 	cause       error  // for the log; never shown
+	keyID       string // for events: who was refused, if they have proven to be that
 }
 
 func (r *refusal) Error() string { return string(r.code) + ": " + r.description }
@@ -87,14 +88,17 @@ func basicRefusal(err error) *refusal {
 // the signature is proven; before that, it would only help somebody who tries tokens out.
 func tokenRefusal(err error) *refusal {
 	if token.Proven(err) {
-		return &refusal{code: codeInvalidToken, description: "the access token is refused: " + err.Error(), cause: err}
+		return &refusal{code: codeInvalidToken, description: "the access token is refused: " + err.Error(), cause: err, keyID: token.ProvenClient(err)}
 	}
 	return &refusal{code: codeInvalidToken, description: "this is not a valid access token of this gateway", cause: err}
 }
 
-// keyRefusal is the answer to a proven token whose key could not be read.
-func keyRefusal(err error) *refusal {
+// keyRefusal is the answer to a proven token whose key could not be read. The key of a Deployment
+// that was deleted is gone too.
+func keyRefusal(err error, deploymentGone bool) *refusal {
 	switch {
+	case errors.Is(err, keystore.ErrNotFound) && deploymentGone:
+		return &refusal{code: codeInvalidToken, description: "the Deployment of this access token was deleted", cause: err}
 	case errors.Is(err, keystore.ErrNotFound):
 		return &refusal{code: codeInvalidToken, description: "the key of this access token was deleted", cause: err}
 	case errors.Is(err, keystore.ErrAltered):

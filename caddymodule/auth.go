@@ -54,9 +54,9 @@ type Auth struct {
 	// The realm of the challenges. Default: deployment_keys.
 	Realm string `json:"realm,omitempty"`
 
-	app            *App
-	rules          []scopeRule
-	deploymentName string // the placeholder, when Deployment is nothing else
+	app    *App
+	rules  []scopeRule
+	target target
 }
 
 // ScopeRule says which scope requests with some methods need.
@@ -83,10 +83,7 @@ func (Auth) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-var (
-	onePlaceholder = regexp.MustCompile(`^\{([^{}]+)\}$`)
-	methodName     = regexp.MustCompile(`^[A-Z][A-Z-]*$`)
-)
+var methodName = regexp.MustCompile(`^[A-Z][A-Z-]*$`)
 
 // Provision checks the configuration.
 func (h *Auth) Provision(ctx caddy.Context) (err error) {
@@ -96,9 +93,8 @@ func (h *Auth) Provision(ctx caddy.Context) (err error) {
 	case h.Deployment != "" && h.AnyDeployment:
 		return errors.New("deployment_auth: a Deployment and any_deployment exclude each other")
 	}
-	if match := onePlaceholder.FindStringSubmatch(h.Deployment); match != nil {
-		h.deploymentName = match[1]
-	} else if !strings.Contains(h.Deployment, "{") && !h.AnyDeployment {
+	h.target = newTarget(h.Deployment)
+	if !strings.Contains(h.Deployment, "{") && !h.AnyDeployment {
 		if err := keystore.ValidateDeploymentID(h.Deployment); err != nil {
 			return fmt.Errorf("deployment_auth: %w", err)
 		}
@@ -135,6 +131,7 @@ func (h *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if refused != nil {
 		return h.refuse(w, r, refused)
 	}
+	metrics.auth.passed.Inc()
 	id.attach(r, repl, h.PassAuthorization)
 	return next.ServeHTTP(w, r)
 }
@@ -157,12 +154,16 @@ func (h *Auth) authorize(r *http.Request, repl *caddy.Replacer) (identity, *refu
 	if refused != nil {
 		return identity{}, refused
 	}
-	return id, h.decide(r, repl, id)
+	if refused := h.decide(r, repl, id); refused != nil {
+		refused.keyID = id.keyID
+		return identity{}, refused
+	}
+	return id, nil
 }
 
 // decide says whether one who was identified may do this here.
 func (h *Auth) decide(r *http.Request, repl *caddy.Replacer, id identity) *refusal {
-	if !h.AnyDeployment && id.deploymentID != h.deploymentOf(repl) {
+	if !h.AnyDeployment && id.deploymentID != h.target.of(r, repl) {
 		// Which one was asked for is not repeated: the client knows, and the text would be theirs.
 		return refuse(codeInsufficientScope, "this credential is of Deployment "+id.deploymentID+", and the request is for another")
 	}
@@ -180,15 +181,6 @@ func (h *Auth) decide(r *http.Request, repl *caddy.Replacer, id identity) *refus
 	return nil
 }
 
-// deploymentOf is the Deployment that a request is for. "" is of none, and no key has it.
-func (h *Auth) deploymentOf(repl *caddy.Replacer) string {
-	if h.deploymentName != "" {
-		name, _ := repl.GetString(h.deploymentName)
-		return name
-	}
-	return repl.ReplaceAll(h.Deployment, "")
-}
-
 // needs is what a request with this method needs, and whether any rule is for it.
 func (h *Auth) needs(method string) (need keystore.Scopes, covered bool) {
 	for _, rule := range h.rules {
@@ -203,7 +195,8 @@ func (h *Auth) needs(method string) (need keystore.Scopes, covered bool) {
 // and may use Basic is told of Basic alone: registry clients take any Bearer challenge for the
 // address of a token server.
 func (h *Auth) refuse(w http.ResponseWriter, r *http.Request, refused *refusal) error {
-	h.app.report(refused, zap.String("remote_ip", clientIP(r)), zap.String("method", r.Method))
+	ip := clientIP(r)
+	h.app.refused(&metrics.auth, refused, ip, zap.String("remote_ip", ip), zap.String("method", r.Method))
 	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	switch {
 	case refused.code == codeUnavailable:

@@ -16,6 +16,10 @@ type credential struct {
 	basic         bool // it came as HTTP Basic
 }
 
+// longestScheme is more than the name of any scheme in IANA's registry has, and less than a
+// token or a secret.
+const longestScheme = 16
+
 // malformedBearer is the answer when what follows the word Bearer can be no token of any kind.
 // That is looked at once a token was refused, since it costs as much as to remember one.
 func (c credential) malformedBearer() *refusal {
@@ -41,8 +45,8 @@ func readCredential(header http.Header, acceptBasic bool) (credential, *refusal)
 	switch {
 	case !isHeaderToken(scheme):
 		return credential{}, refuse(codeInvalidRequest, "the Authorization header is malformed: want Bearer <access token>")
-	case !found && !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "Basic"):
-		// Some documents of old show the token alone.
+	case (!found || len(scheme) > longestScheme) && !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "Basic"):
+		// Some documents of old show the token alone. It must not be repeated as if it were a scheme.
 		return credential{}, refuse(codeInvalidRequest, "the Authorization header has no scheme: want the word Bearer, a space, and the access token")
 	case strings.EqualFold(scheme, "Bearer"):
 		return credential{bearer: rest}, nil

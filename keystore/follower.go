@@ -19,9 +19,6 @@ const (
 
 // follow keeps the view to the change log for as long as ctx lives.
 func (v *View) follow(ctx context.Context) {
-	if _, ok := v.keystore.store.(ChangeLog); !ok {
-		return
-	}
 	pause := shortestPause
 	failed := func(err error) {
 		if ctx.Err() != nil {
@@ -65,7 +62,7 @@ func (v *View) beginAnew(ctx context.Context) (Position, error) {
 	began := v.opts.Now()
 	ctx, cancel := context.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
-	at, err := v.keystore.store.(ChangeLog).Head(ctx)
+	at, err := v.keystore.store.Head(ctx)
 	if err != nil {
 		return Position{}, err
 	}
@@ -80,7 +77,7 @@ func (v *View) readOn(ctx context.Context, at Position) (Position, error) {
 	// On a dead link nothing ends the wait but this.
 	ctx, cancel := context.WithTimeout(ctx, followWait+ReadTimeout)
 	defer cancel()
-	entries, next, err := v.keystore.store.(ChangeLog).Next(ctx, at, followWait)
+	entries, next, err := v.keystore.store.Next(ctx, at, followWait)
 	if err != nil {
 		return at, err
 	}

@@ -16,7 +16,10 @@ func ParseRole(name string) (Role, error) {
 	case RoleViewer, RoleEditor, RoleAdmin:
 		return role, nil
 	}
-	return "", invalid("unknown role %q: the roles are viewer, editor, admin", clip(name))
+	if len(name) > longestRepeated {
+		return "", invalid("unknown role: the roles are viewer, editor, admin")
+	}
+	return "", invalid("unknown role %q: the roles are viewer, editor, admin", name)
 }
 
 // Scopes says what a member with this role may do with a token. An unknown role may do nothing.

@@ -29,6 +29,10 @@ var scopeTexts = func() (texts [AllScopes + 1]string) {
 	return texts
 }()
 
+// longestRepeated is how long a wrong name may be to stand in the error: a longer one may be a
+// secret or a token in the wrong place.
+const longestRepeated = 32
+
 // ParseScope reads one name. The error wraps [ErrInvalid] and lists the names there are.
 func ParseScope(name string) (Scopes, error) {
 	for i, known := range scopeNames {
@@ -36,7 +40,11 @@ func ParseScope(name string) (Scopes, error) {
 			return 1 << i, nil
 		}
 	}
-	return 0, invalid("unknown scope %q: the scopes are %s", clip(name), strings.Join(scopeNames[:], ", "))
+	known := strings.Join(scopeNames[:], ", ")
+	if len(name) > longestRepeated {
+		return 0, invalid("unknown scope: the scopes are %s", known)
+	}
+	return 0, invalid("unknown scope %q: the scopes are %s", name, known)
 }
 
 // ParseScopes reads a list of names; a name may be there more than once.

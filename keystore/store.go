@@ -37,6 +37,8 @@ type Store interface {
 	// first.
 	Log(ctx context.Context, after uint64, limit int) ([]LogEntry, error)
 
+	ChangeLog
+
 	// Close ends the store. Calls that are under way are finished first.
 	Close() error
 }

@@ -17,8 +17,9 @@ type View struct {
 	keystore *Keystore
 	opts     ViewOptions
 
-	keys    *facts[string, Key]
-	members *facts[memberID, Member]
+	keys        *facts[string, Key]
+	members     *facts[memberID, Member]
+	deployments *facts[string, Deployment]
 
 	started     time.Time
 	fresh       atomic.Int64 // all was known so many nanoseconds after started; 0 is never
@@ -67,10 +68,11 @@ func NewView(keystore *Keystore, opts ViewOptions) *View {
 	ctx, cancel := context.WithCancel(context.Background())
 	v := &View{
 		keystore: keystore, opts: opts,
-		keys:    newFacts[string, Key](opts.Size),
-		members: newFacts[memberID, Member](opts.Size),
-		started: opts.Now().Add(-1), // so that no moment of the view is 0
-		cancel:  cancel, ended: make(chan struct{}),
+		keys:        newFacts[string, Key](opts.Size),
+		members:     newFacts[memberID, Member](opts.Size),
+		deployments: newFacts[string, Deployment](opts.Size),
+		started:     opts.Now().Add(-1), // so that no moment of the view is 0
+		cancel:      cancel, ended: make(chan struct{}),
 	}
 	keystore.view.Store(v)
 	go func() {
@@ -87,6 +89,7 @@ func (v *View) Close() {
 	<-v.ended
 	v.keys.close()
 	v.members.close()
+	v.deployments.close()
 }
 
 // Key is [Keystore.Key], from knowledge of at most maxAge. The key is shared by all who ask: it
@@ -119,6 +122,16 @@ func (v *View) Member(ctx context.Context, deploymentID, user string, maxAge tim
 	})
 }
 
+// Deployment is [Keystore.Deployment] without the number of its keys, from knowledge of at most
+// maxAge. It is shared by all who ask: it must not be changed.
+func (v *View) Deployment(ctx context.Context, id string, maxAge time.Duration) (*Deployment, error) {
+	return answer(ctx, v, v.deployments, id, maxAge, func(ctx context.Context, id string) (Deployment, error) {
+		d, err := v.keystore.Deployment(ctx, id)
+		d.KeyCount = 0 // changes without the Deployment
+		return d, err
+	})
+}
+
 // answer is from memory while the view's knowledge is young enough, and from the store otherwise.
 func answer[K comparable, V any](ctx context.Context, v *View, f *facts[K, V], name K, maxAge time.Duration, read func(context.Context, K) (V, error)) (*V, error) {
 	if age, heard := v.Age(); heard && age <= maxAge {
@@ -135,6 +148,7 @@ func answer[K comparable, V any](ctx context.Context, v *View, f *facts[K, V], n
 func (v *View) Resize(size int) {
 	v.keys.resize(size)
 	v.members.resize(size)
+	v.deployments.resize(size)
 }
 
 // Age is how old the view's knowledge is; heard is false while it has heard nothing of the log,
@@ -181,12 +195,15 @@ func (v *View) apply(event Event) {
 	case DeploymentDeleted:
 		// One that is made with the same ID later is another: what is known of the keys and the
 		// members of this one must not be taken for theirs.
+		v.deployments.forget(event.Deployment)
 		v.keys.forgetWhere(func(_ string, key *Key) bool { return key == nil || key.DeploymentID == event.Deployment })
 		v.members.forgetWhere(func(id memberID, _ *Member) bool { return id.deployment == event.Deployment })
 	case SigningKeyAdded:
 		v.signingKeys.Add(1)
-	case StoreCreated, DeploymentCreated, DeploymentUpdated:
-		// Nothing of these is remembered.
+	case DeploymentCreated, DeploymentUpdated:
+		v.deployments.forget(event.Deployment)
+	case StoreCreated:
+		// Nothing that it could change was there.
 	default:
 		// Of a newer version, and about anything.
 		v.forgetAll()
@@ -196,6 +213,7 @@ func (v *View) apply(event Event) {
 func (v *View) forgetAll() {
 	v.keys.forgetAll()
 	v.members.forgetAll()
+	v.deployments.forgetAll()
 	v.signingKeys.Add(1)
 }
 

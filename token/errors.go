@@ -74,8 +74,21 @@ func Proven(err error) bool {
 	return errors.As(err, &proven)
 }
 
+// ProvenClient is the client_id of the token that an error of [Verifier.Verify] is about, when that
+// was read from a token whose signature was verified, and "" otherwise.
+func ProvenClient(err error) string {
+	var proven *provenError
+	if !errors.As(err, &proven) {
+		return ""
+	}
+	return proven.clientID
+}
+
 // provenError marks a reason that may be told.
-type provenError struct{ reason error }
+type provenError struct {
+	reason   error
+	clientID string // "" when the claims are unacceptable
+}
 
 func (e *provenError) Error() string { return e.reason.Error() }
 func (e *provenError) Unwrap() error { return e.reason }

@@ -1,7 +1,10 @@
 package token
 
 import (
-	"crypto/sha256"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"sync"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -20,16 +23,51 @@ const DefaultCacheSize = 100_000
 // proven by the same rules as it is asked for.
 type memory struct {
 	tokens *otter.Cache[tokenDigest, *Verified]
+	hash   cipher.AEAD
 }
 
-// tokenDigest is the SHA-256 of a whole token, signature included. It stands for the token, so that
-// no bearer lies about in memory, and two texts with the same claims are two entries.
-type tokenDigest [sha256.Size]byte
+// tokenDigest stands for a whole token, signature included, so that no bearer lies about in memory,
+// and two texts with the same claims are two entries.
+//
+// It is the tag of AES-GCM over the token as additional data, under a random key that lives as long
+// as the memory, and always the same nonce. That is GHASH, masked: a keyed universal hash (NIST SP
+// 800-38D, section 6.4), with which two texts of n blocks collide with a probability of n/2^128 at
+// most, whoever chose them, as long as nobody has seen the key or a digest; none leaves the memory.
+// SHA-256 would do the same in three times the time, which was half of what a remembered token costs.
+// The fixed nonce would be fatal for encryption or for tags that are shown. Nothing is encrypted.
+type tokenDigest [gcmTagSize]byte
 
-func digest(raw string) tokenDigest {
-	// On the stack for any token that is likely: a conversion would copy it to the heap.
-	var buffer [2048]byte
-	return sha256.Sum256(append(buffer[:0], raw...))
+const gcmTagSize, gcmNonceSize = 16, 12
+
+var digestNonce [gcmNonceSize]byte
+
+// scratch is what a digest needs besides the token: AEAD is an interface, so whatever is handed to
+// it would be allocated each time.
+type scratch struct {
+	text   []byte
+	digest tokenDigest
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+func (m *memory) digest(raw string) tokenDigest {
+	s := scratches.Get().(*scratch)
+	s.text = append(s.text[:0], raw...)
+	m.hash.Seal(s.digest[:0], digestNonce[:], nil, s.text)
+	digest := s.digest
+	clear(s.text) // no bearer lies about in memory
+	scratches.Put(s)
+	return digest
+}
+
+func newDigestHash() (cipher.AEAD, error) {
+	var key [16]byte
+	_, _ = rand.Read(key[:]) // never fails: it ends the process instead
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
 }
 
 // newMemory makes a memory for that many tokens; 0 means [DefaultCacheSize].
@@ -53,7 +91,11 @@ func newMemory(size int, now func() time.Time) (*memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &memory{tokens: tokens}, nil
+	hash, err := newDigestHash()
+	if err != nil {
+		return nil, err
+	}
+	return &memory{tokens: tokens, hash: hash}, nil
 }
 
 func (m *memory) get(id tokenDigest) (*Verified, bool) { return m.tokens.GetIfPresent(id) }
@@ -61,6 +103,12 @@ func (m *memory) get(id tokenDigest) (*Verified, bool) { return m.tokens.GetIfPr
 func (m *memory) put(id tokenDigest, token *Verified) { m.tokens.SetIfAbsent(id, token) }
 
 func (m *memory) forget(id tokenDigest) { m.tokens.Invalidate(id) }
+
+// size does what the cache has put off, and counts.
+func (m *memory) size() int {
+	m.tokens.CleanUp()
+	return m.tokens.EstimatedSize()
+}
 
 func (m *memory) close() {
 	m.tokens.StopAllGoroutines()

@@ -91,6 +91,15 @@ func (v *Verifier) Close() {
 	}
 }
 
+// Remembered is how many tokens are remembered. It is for metrics: its cost may grow with the number
+// of tokens that have come or expired since.
+func (v *Verifier) Remembered() int {
+	if v.memory == nil {
+		return 0
+	}
+	return v.memory.size()
+}
+
 // Verify proves that one of the ring's keys signed the token, that it is of this issuer, for one of
 // the audiences, and that its time has come and is not over (RFC 9068 section 4). It says nothing
 // about whether the key or the Deployment that it was issued for still exists.
@@ -104,7 +113,7 @@ func (v *Verifier) Verify(ring *Ring, raw string) (*Verified, error) {
 	if err := checkShape(raw); err != nil {
 		return nil, err
 	}
-	id := digest(raw)
+	id := v.memory.digest(raw)
 	if known, ok := v.memory.get(id); ok {
 		// What can have changed since: the keys, and the time.
 		if ring.Has(known.KeyID) {
@@ -113,7 +122,7 @@ func (v *Verifier) Verify(ring *Ring, raw string) (*Verified, error) {
 				return known, nil
 			}
 			v.memory.forget(id)
-			return nil, &provenError{err}
+			return nil, &provenError{err, known.ClientID}
 		}
 		v.memory.forget(id)
 	}
@@ -135,36 +144,41 @@ func (v *Verifier) prove(ring *Ring, raw string) (*Verified, error) {
 	if err := parsed.verify(ring); err != nil {
 		return nil, err
 	}
-	token, err := v.read(parsed)
+	token, err := read(parsed)
 	if err != nil {
-		return nil, &provenError{err}
+		return nil, &provenError{reason: err}
+	}
+	if err := v.check(token); err != nil {
+		return nil, &provenError{err, token.ClientID}
 	}
 	return token, nil
 }
 
-// read turns a payload whose signature is verified into claims, and checks them.
-func (v *Verifier) read(parsed *compact) (*Verified, error) {
+// read turns a payload whose signature is verified into claims.
+func read(parsed *compact) (*Verified, error) {
 	token, err := parseClaims(parsed.payload)
 	if err != nil {
 		return nil, err
 	}
 	token.KeyID = parsed.header.KeyID
-	if err := token.complete(); err != nil {
-		return nil, err
-	}
+	return token, token.complete()
+}
+
+// check holds the claims of a token against what is accepted.
+func (v *Verifier) check(token *Verified) error {
 	if token.Issuer != v.issuer {
-		return nil, fmt.Errorf("%w: %q", ErrIssuer, token.Issuer)
+		return fmt.Errorf("%w: %q", ErrIssuer, token.Issuer)
 	}
 	audience := slices.Index(v.audiences, token.Audience)
 	if audience < 0 {
-		return nil, fmt.Errorf("%w: %q", ErrAudience, token.Audience)
+		return fmt.Errorf("%w: %q", ErrAudience, token.Audience)
 	}
 	if err := v.checkTime(token); err != nil {
-		return nil, err
+		return err
 	}
 	// Every remembered token has these two: one copy will do.
 	token.Issuer, token.Audience = v.issuer, v.audiences[audience]
-	return token, nil
+	return nil
 }
 
 // checkTime is what has to be asked again each time a token is used.

@@ -1,0 +1,454 @@
+package keystore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/deploymentkeys/gateway/keystore"
+	"github.com/deploymentkeys/gateway/keystore/boltstore"
+	"github.com/deploymentkeys/gateway/keystore/storetest"
+)
+
+// A faulty store is a real one between which and its user a test can come.
+type faulty struct {
+	keystore.Store
+	gets    atomic.Int64                      // reads of keys and members so far
+	onGet   atomic.Pointer[func(name string)] // called after a read, before its answer is given
+	getErr  atomic.Pointer[error]
+	nextErr atomic.Pointer[error]
+}
+
+func (f *faulty) Get(ctx context.Context, names ...string) ([][]byte, error) {
+	if !strings.HasPrefix(names[0], "key/") && !strings.HasPrefix(names[0], "member/") {
+		return f.Store.Get(ctx, names...)
+	}
+	f.gets.Add(1)
+	if err := f.getErr.Load(); err != nil {
+		return nil, *err
+	}
+	records, err := f.Store.Get(ctx, names...)
+	if hook := f.onGet.Load(); hook != nil {
+		(*hook)(names[0])
+	}
+	return records, err
+}
+
+func (f *faulty) Next(ctx context.Context, after keystore.Position, wait time.Duration) ([]keystore.LogEntry, keystore.Position, error) {
+	if err := f.nextErr.Load(); err != nil {
+		return nil, after, *err
+	}
+	return f.Store.Next(ctx, after, wait)
+}
+
+// viewKit is a view on a store, and another keystore on the same store: a node whose changes the
+// view hears of by the log alone.
+type viewKit struct {
+	*keystore.View
+	t     *testing.T
+	store *faulty
+	own   *keystore.Keystore
+	other *keystore.Keystore
+	clock *clock
+}
+
+// clock is the real one, ahead by what a test says.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+// maxAge is more than a busy machine needs to hear from a log that is there.
+const maxAge = time.Minute
+
+var by = keystore.Caller{Name: "test"}
+
+func newViewKit(t *testing.T) *viewKit {
+	t.Helper()
+	store, err := boltstore.Open(filepath.Join(t.TempDir(), "keys.db"), boltstore.Options{Timeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	master := []byte("a master secret of 32 bytes or so")
+	k := &viewKit{t: t, store: &faulty{Store: store}, clock: new(clock)}
+	k.own, k.other = keystore.New(k.store, master), keystore.New(store, master)
+	if _, err := k.other.CreateDeployment(t.Context(), by, keystore.Deployment{ID: "dep1", Name: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	k.View = keystore.NewView(k.own, keystore.ViewOptions{Now: k.clock.now})
+	t.Cleanup(func() {
+		k.View.Close()
+		if err := k.own.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	k.caughtUp()
+	return k
+}
+
+func (k *viewKit) ctx() context.Context { return k.t.Context() }
+
+// caughtUp waits until the view has heard of every change.
+func (k *viewKit) caughtUp() {
+	k.t.Helper()
+	head, err := k.store.Head(k.ctx())
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	storetest.Poll(k.t, 30*time.Second, "the view to hear of all changes", func() bool {
+		stats := k.Stats()
+		return stats.Heard && stats.Seq >= head.Seq
+	})
+}
+
+func (k *viewKit) key() (keystore.Key, string) {
+	k.t.Helper()
+	key, secret, err := k.other.CreateKey(k.ctx(), by, keystore.Key{DeploymentID: "dep1", Name: "k"})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	k.caughtUp()
+	return key, secret.Reveal()
+}
+
+// wantKey asks for a key: for nil it has to be there.
+func (k *viewKit) wantKey(id string, want error) {
+	k.t.Helper()
+	key, err := k.Key(k.ctx(), id, maxAge)
+	if (want == nil) != (err == nil) || !errors.Is(err, want) || (err == nil && key.ID != id) {
+		k.t.Errorf("key %v, error %v, want error %v", key, err, want)
+	}
+}
+
+// wantReads wants so many reads of the store from what do does.
+func (k *viewKit) wantReads(want int64, do func()) {
+	k.t.Helper()
+	before := k.store.gets.Load()
+	do()
+	if got := k.store.gets.Load() - before; got != want {
+		k.t.Errorf("the store was asked %d times, want %d", got, want)
+	}
+}
+
+func TestViewAnswersFromMemory(t *testing.T) {
+	t.Parallel()
+	k := newViewKit(t)
+	key, secret := k.key()
+	k.wantReads(1, func() { k.wantKey(key.ID, nil) })
+	k.wantReads(0, func() {
+		for range 100 {
+			k.wantKey(key.ID, nil)
+			if _, err := k.Authenticate(k.ctx(), key.ID, secret, maxAge); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := k.Authenticate(k.ctx(), key.ID, keystore.NewSecret().Reveal(), maxAge); !errors.Is(err, keystore.ErrCredentials) {
+				t.Fatal(err)
+			}
+		}
+	})
+	if stats := k.Stats(); stats.Hits != 300 || stats.Misses != 1 || stats.Keys != 1 {
+		t.Errorf("stats %+v", stats)
+	}
+}
+
+func TestViewForgetsWhatAnotherNodeHasChanged(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(k *viewKit, id string) error
+		want   error
+	}{
+		"key deleted":        {func(k *viewKit, id string) error { return k.other.DeleteKey(k.ctx(), by, "dep1", id) }, keystore.ErrNotFound},
+		"Deployment deleted": {func(k *viewKit, _ string) error { return k.other.DeleteDeployment(k.ctx(), by, "dep1") }, keystore.ErrNotFound},
+		"key changed": {func(k *viewKit, id string) error {
+			_, err := k.other.UpdateKey(k.ctx(), by, "dep1", id, func(key *keystore.Key) error { key.Scopes = keystore.ScopeDeploy; return nil })
+			return err
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newViewKit(t)
+			key, _ := k.key()
+			k.wantKey(key.ID, nil)
+			if err := test.change(k, key.ID); err != nil {
+				t.Fatal(err)
+			}
+			k.caughtUp()
+			k.wantReads(1, func() { k.wantKey(key.ID, test.want) })
+			k.wantReads(0, func() { k.wantKey(key.ID, test.want) })
+			if test.want == nil {
+				if now, _ := k.Key(k.ctx(), key.ID, maxAge); now.Scopes != keystore.ScopeDeploy {
+					t.Errorf("scopes %v", now.Scopes)
+				}
+			}
+		})
+	}
+}
+
+func TestViewForgetsMembers(t *testing.T) {
+	t.Parallel()
+	k := newViewKit(t)
+	role := func() keystore.Role {
+		member, err := k.Member(k.ctx(), "dep1", "bob", maxAge)
+		if errors.Is(err, keystore.ErrNotFound) {
+			return ""
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return member.Role
+	}
+	want := func(want keystore.Role) {
+		t.Helper()
+		k.caughtUp()
+		k.wantReads(1, func() {
+			for range 3 {
+				if got := role(); got != want {
+					t.Errorf("role %q, want %q", got, want)
+				}
+			}
+		})
+	}
+	put := func(role keystore.Role) {
+		if _, err := k.other.PutMember(k.ctx(), by, "dep1", "bob", role); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want("")
+	put(keystore.RoleViewer)
+	want(keystore.RoleViewer)
+	put(keystore.RoleAdmin)
+	want(keystore.RoleAdmin)
+	if err := k.other.DeleteMember(k.ctx(), by, "dep1", "bob"); err != nil {
+		t.Fatal(err)
+	}
+	want("")
+	put(keystore.RoleViewer)
+	want(keystore.RoleViewer)
+	if err := k.other.DeleteDeployment(k.ctx(), by, "dep1"); err != nil {
+		t.Fatal(err)
+	}
+	want("")
+}
+
+// What a node changes itself it knows at once, whether or not the log has come round.
+func TestViewKnowsOwnChangesBeforeTheyReturn(t *testing.T) {
+	t.Parallel()
+	k := newViewKit(t)
+	for range 20 {
+		key, _ := k.key()
+		k.wantKey(key.ID, nil)
+		if err := k.own.DeleteKey(k.ctx(), by, "dep1", key.ID); err != nil {
+			t.Fatal(err)
+		}
+		k.wantKey(key.ID, keystore.ErrNotFound)
+	}
+}
+
+// A read of a key that began before the key was deleted, and ends after the node has heard of it.
+func TestStaleFillDoesNotSurvive(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(k *viewKit, id string) error{
+		"key":        func(k *viewKit, id string) error { return k.other.DeleteKey(k.ctx(), by, "dep1", id) },
+		"Deployment": func(k *viewKit, _ string) error { return k.other.DeleteDeployment(k.ctx(), by, "dep1") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newViewKit(t)
+			key, _ := k.key()
+			read, goOn := make(chan struct{}), make(chan struct{})
+			var held atomic.Bool
+			hook := func(name string) {
+				if name == "key/"+key.ID && held.CompareAndSwap(false, true) {
+					close(read)
+					<-goOn
+				}
+			}
+			k.store.onGet.Store(&hook)
+
+			answered := make(chan error)
+			go func() {
+				_, err := k.Key(k.ctx(), key.ID, maxAge)
+				answered <- err
+			}()
+			<-read
+			if err := end(k, key.ID); err != nil {
+				t.Fatal(err)
+			}
+			k.caughtUp()
+			// Whoever asks now must not be given what that read will say.
+			k.wantKey(key.ID, keystore.ErrNotFound)
+			close(goOn)
+			if err := <-answered; !errors.Is(err, keystore.ErrNotFound) {
+				t.Errorf("the question that was overtaken is answered with error %v, want %v", err, keystore.ErrNotFound)
+			}
+			k.wantKey(key.ID, keystore.ErrNotFound)
+		})
+	}
+}
+
+func TestConcurrentMissesCostOneRead(t *testing.T) {
+	t.Parallel()
+	k := newViewKit(t)
+	key, _ := k.key()
+	goOn := make(chan struct{})
+	hook := func(string) { <-goOn }
+	k.store.onGet.Store(&hook)
+	k.wantReads(1, func() {
+		var wait sync.WaitGroup
+		for range 50 {
+			wait.Go(func() { k.wantKey(key.ID, nil) })
+		}
+		storetest.Poll(t, 30*time.Second, "all to ask", func() bool { return k.Stats().Misses == 50 })
+		close(goOn)
+		wait.Wait()
+	})
+}
+
+// The one that asks first may go away: the others still get their answer.
+func TestAbandonedReadStillAnswersOthers(t *testing.T) {
+	t.Parallel()
+	k := newViewKit(t)
+	key, _ := k.key()
+	read, goOn := make(chan struct{}), make(chan struct{})
+	hook := func(string) { close(read); <-goOn }
+	k.store.onGet.Store(&hook)
+	ctx, cancel := context.WithCancel(k.ctx())
+	first := make(chan struct{})
+	go func() {
+		defer close(first)
+		_, _ = k.Key(ctx, key.ID, maxAge)
+	}()
+	<-read
+	cancel()
+	second := make(chan error)
+	go func() {
+		_, err := k.Key(k.ctx(), key.ID, maxAge)
+		second <- err
+	}()
+	storetest.Poll(t, 30*time.Second, "the second to ask", func() bool { return k.Stats().Misses == 2 })
+	close(goOn)
+	if err := <-second; err != nil {
+		t.Error(err)
+	}
+	<-first
+}
+
+func TestMadeUpKeyIDsDoNotReachTheStore(t *testing.T) {
+	t.Parallel()
+	k := newViewKit(t)
+	key, secret := k.key()
+	k.wantReads(0, func() {
+		for i := range 1000 {
+			last := "0123456789abcdefghijklmnopqrstuv"[i%31]
+			if last == key.ID[23] {
+				last = 'v'
+			}
+			id := fmt.Sprintf("%s%03x%c", key.ID[:20], i, last)
+			if id == key.ID {
+				continue
+			}
+			k.wantKey(id, keystore.ErrNotFound)
+			if _, err := k.Authenticate(k.ctx(), id, secret, maxAge); !errors.Is(err, keystore.ErrCredentials) {
+				t.Fatal(err)
+			}
+		}
+	})
+	if stats := k.Stats(); stats.Keys != 0 {
+		t.Errorf("%d keys are remembered", stats.Keys)
+	}
+}
+
+func TestBeyondMaxAgeTheStoreIsAsked(t *testing.T) {
+	t.Parallel()
+	k := newViewKit(t)
+	key, _ := k.key()
+	k.wantKey(key.ID, nil)
+	unreachable := fmt.Errorf("%w: cut off", keystore.ErrUnavailable)
+	k.store.nextErr.Store(&unreachable)
+	storetest.Poll(t, 30*time.Second, "the follower to fail", func() bool { return k.Stats().FollowErrors > 0 })
+
+	k.wantReads(0, func() { k.wantKey(key.ID, nil) }) // still young enough
+	k.clock.ahead.Store(int64(2 * maxAge))
+	k.wantReads(1, func() { k.wantKey(key.ID, nil) })
+	k.store.getErr.Store(&unreachable)
+	k.wantKey(key.ID, keystore.ErrUnavailable)
+
+	// Deleted while nobody could hear of it: known as soon as the log is there again.
+	if err := k.other.DeleteKey(k.ctx(), by, "dep1", key.ID); err != nil {
+		t.Fatal(err)
+	}
+	k.store.getErr.Store(nil)
+	k.store.nextErr.Store(nil)
+	k.caughtUp()
+	k.wantKey(key.ID, keystore.ErrNotFound)
+	if stats := k.Stats(); stats.Gaps != 0 {
+		t.Errorf("%d gaps, but the log went on where it was", stats.Gaps)
+	}
+}
+
+func TestGapForgetsEverything(t *testing.T) {
+	t.Parallel()
+	k := newViewKit(t)
+	key, _ := k.key()
+	k.wantKey(key.ID, nil)
+	gap := fmt.Errorf("%w: trimmed", keystore.ErrLogGap)
+	k.store.nextErr.Store(&gap)
+	storetest.Poll(t, 30*time.Second, "the gap to be seen", func() bool { return k.Stats().Gaps > 0 })
+	k.store.nextErr.Store(nil)
+	k.caughtUp()
+	k.wantReads(1, func() { k.wantKey(key.ID, nil) })
+}
+
+// A node of a newer version leaves events that this one does not know.
+func TestUnknownEventForgetsEverything(t *testing.T) {
+	t.Parallel()
+	for name, event := range map[string]string{
+		"another kind": `{"kind":"key.frozen","time":"2030-01-01T00:00:00Z","by":"x"}`,
+		"not JSON":     `frozen`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newViewKit(t)
+			key, _ := k.key()
+			k.wantKey(key.ID, nil)
+			if err := k.store.Apply(k.ctx(), keystore.Change{Event: []byte(event)}); err != nil {
+				t.Fatal(err)
+			}
+			k.caughtUp()
+			k.wantReads(1, func() { k.wantKey(key.ID, nil) })
+		})
+	}
+}
+
+func TestViewIsBounded(t *testing.T) {
+	t.Parallel()
+	k := newViewKit(t)
+	k.Resize(10)
+	for range 100 {
+		key, _ := k.key()
+		k.wantKey(key.ID, nil)
+	}
+	storetest.Poll(t, 30*time.Second, "the view to shrink to 10 keys", func() bool { return k.Stats().Keys <= 10 })
+}
+
+func TestCloseEndsTheFollower(t *testing.T) {
+	t.Parallel()
+	k := newViewKit(t)
+	key, _ := k.key()
+	k.View.Close()
+	stack := make([]byte, 1<<20)
+	stack = stack[:runtime.Stack(stack, true)]
+	if strings.Contains(string(stack), fmt.Sprintf("(*View).follow(%p", k.View)) {
+		t.Errorf("the follower still runs:\n%s", stack)
+	}
+	_ = key
+	k.View = keystore.NewView(k.own, keystore.ViewOptions{Now: k.clock.now})
+	k.caughtUp()
+	k.wantKey(key.ID, nil)
+}
