@@ -42,6 +42,8 @@ var mayUseCaddy = []string{"cmd/caddy", ".", "admin", "caddymodule"}
 var onlyIn = map[string]string{
 	"github.com/redis/go-redis": "keystore/redisstore",
 	"go.etcd.io/bbolt":          "keystore/boltstore",
+
+	"github.com/prometheus/client_golang": "caddymodule",
 }
 
 // listedPackage is the part of `go list -json` that the import rule reads.

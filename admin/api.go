@@ -1,9 +1,11 @@
 package admin
 
 import (
+	"context"
 	"net/http"
 	"sort"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -20,6 +22,15 @@ type API struct {
 	// Caller says who makes a request: it becomes created_by and stands in the change log.
 	Caller func(*http.Request) keystore.Caller
 
+	// Changed is called after each change, with what the change log has of it, once the answer is
+	// written. When a change failed because the store did not answer, it is not called, although
+	// the store may have made it. Default: nothing.
+	Changed func(keystore.Event)
+
+	// Ready reports whether this node can decide on requests, and how old its knowledge is; known
+	// is false when it has none. Default: there is no readiness.
+	Ready func(context.Context) (age time.Duration, known bool, err error)
+
 	// Logger gets every change, and every fault of the store. Secrets are not in it.
 	Logger *zap.Logger
 }
@@ -35,6 +46,8 @@ type callContext struct {
 	keys *keystore.Keystore
 	by   keystore.Caller
 	log  *zap.Logger
+
+	change keystore.Event // that the call has made; no Kind: none
 }
 
 // deployment, key and user are the parts of the path, decoded.
@@ -76,6 +89,9 @@ func (a *API) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for path, calls := range routes {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, calls) })
+	}
+	if a.Ready != nil {
+		mux.HandleFunc(readyPath, a.serveReady)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, &apiError{http.StatusNotFound, "there is nothing at this path"})
@@ -120,6 +136,9 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, calls map[string]cal
 	if err == nil && method != http.MethodGet {
 		a.Logger.Info("changed", zap.String("method", method), zap.String("path", r.URL.Path),
 			zap.Int("status", status), zap.String("by", c.by.Name))
+	}
+	if c.change.Kind != "" && a.Changed != nil {
+		a.Changed(c.change)
 	}
 }
 

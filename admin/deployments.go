@@ -45,6 +45,7 @@ func createDeployment(c *callContext) (int, any, error) {
 		return 0, nil, err
 	}
 	c.setLocation(d.ID)
+	c.changed(keystore.Event{Kind: keystore.DeploymentCreated, Deployment: d.ID})
 	return http.StatusCreated, showDeployment(d), nil
 }
 
@@ -96,12 +97,17 @@ func updateDeployment(c *callContext) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	c.changed(keystore.Event{Kind: keystore.DeploymentUpdated, Deployment: d.ID})
 	return http.StatusOK, showDeployment(d), nil
 }
 
 // deleteDeployment is DELETE /deployments/{deployment}: with all its keys and members. 204.
 func deleteDeployment(c *callContext) (int, any, error) {
-	return http.StatusNoContent, nil, c.keys.DeleteDeployment(c.r.Context(), c.by, c.deployment())
+	if err := c.keys.DeleteDeployment(c.r.Context(), c.by, c.deployment()); err != nil {
+		return 0, nil, err
+	}
+	c.changed(keystore.Event{Kind: keystore.DeploymentDeleted, Deployment: c.deployment()})
+	return http.StatusNoContent, nil, nil
 }
 
 // setLocation names what was made: a path below that of the request, wherever it is mounted.

@@ -45,6 +45,7 @@ func createKey(c *callContext) (int, any, error) {
 		return 0, nil, err
 	}
 	c.setLocation(key.ID)
+	c.changed(keystore.Event{Kind: keystore.KeyCreated, Deployment: key.DeploymentID, Key: key.ID})
 	return http.StatusCreated, struct {
 		keyJSON
 		Secret string `json:"secret"`
@@ -102,10 +103,15 @@ func updateKey(c *callContext) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	c.changed(keystore.Event{Kind: keystore.KeyUpdated, Deployment: key.DeploymentID, Key: key.ID})
 	return http.StatusOK, showKey(key), nil
 }
 
 // deleteKey is DELETE /deployments/{deployment}/keys/{key}. 204; its tokens end with it.
 func deleteKey(c *callContext) (int, any, error) {
-	return http.StatusNoContent, nil, c.keys.DeleteKey(c.r.Context(), c.by, c.deployment(), c.key())
+	if err := c.keys.DeleteKey(c.r.Context(), c.by, c.deployment(), c.key()); err != nil {
+		return 0, nil, err
+	}
+	c.changed(keystore.Event{Kind: keystore.KeyDeleted, Deployment: c.deployment(), Key: c.key()})
+	return http.StatusNoContent, nil, nil
 }

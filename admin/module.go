@@ -1,9 +1,11 @@
 package admin
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -33,7 +35,7 @@ func (*Endpoint) CaddyModule() caddy.ModuleInfo {
 // Provision makes the handler. It keeps nothing of the configuration: the admin endpoint is not
 // rolled back when a configuration fails to load, and would hold an app that is gone.
 func (e *Endpoint) Provision(ctx caddy.Context) error {
-	api := &API{Keystore: activeKeystore, Caller: endpointCaller, Logger: ctx.Logger(e)}
+	api := &API{Keystore: activeKeystore, Caller: endpointCaller, Logger: ctx.Logger(e), Changed: announce, Ready: activeReady}
 	e.handler = api.Handler()
 	return nil
 }
@@ -50,13 +52,36 @@ func (e *Endpoint) Routes() []caddy.AdminRoute {
 	}
 }
 
-// activeKeystore is that of the configuration that runs now.
-func activeKeystore() (*keystore.Keystore, error) {
+// activeApp is that of the configuration that runs now.
+func activeApp() (*caddymodule.App, error) {
 	app, err := caddy.ActiveContext().AppIfConfigured("deployment_keys")
 	if err != nil {
 		return nil, fmt.Errorf("%w: the running configuration has no deployment_keys: %w", keystore.ErrUnavailable, err)
 	}
-	return app.(*caddymodule.App).Keystore()
+	return app.(*caddymodule.App), nil
+}
+
+func activeKeystore() (*keystore.Keystore, error) {
+	app, err := activeApp()
+	if err != nil {
+		return nil, err
+	}
+	return app.Keystore()
+}
+
+func activeReady(ctx context.Context) (age time.Duration, known bool, err error) {
+	app, err := activeApp()
+	if err != nil {
+		return 0, false, err
+	}
+	return app.Ready(ctx)
+}
+
+// announce emits the event of a change through Caddy's events app.
+func announce(change keystore.Event) {
+	if app, err := activeApp(); err == nil {
+		app.Announce(change)
+	}
 }
 
 // endpointCaller is the owner of the certificate on the remote admin endpoint, and "admin" on the

@@ -31,10 +31,17 @@ func init() {
 // With redis, keys live in Redis, for any number of gateways. Redis need not be there when the
 // gateway starts: until it is, requests that need a key are answered 503.
 type App struct {
-	// The URL of Redis: redis://user:password@host:6379/0, rediss:// for TLS, or unix://.
+	// The URL of Redis: redis://user:password@host:6379/0, rediss:// for TLS, or unix://; for
+	// Sentinel redis+sentinel://host:26379,host:26379/master-name, for a Cluster
+	// redis+cluster://host:6379,host:6379.
 	// Placeholders are allowed; use {env.*} or {file.*} for a URL with a password, so that it
 	// does not stand in the configuration. Default: none, an embedded store.
 	Redis string `json:"redis,omitempty"`
+
+	// How many replicas of Redis must have a change before it is answered as made. With fewer, a
+	// change is answered 503, which says that it was made and may not last: a master that fails
+	// then takes it along. 0 to 5; Sentinel and Cluster should have 1. Default: 0.
+	Replicas int `json:"replicas,omitempty"`
 
 	// The master secret, under which all that is secret in the store is protected: at least 32
 	// characters, random, the same on all nodes. It has to be a placeholder, {file.*} or
@@ -76,6 +83,7 @@ type App struct {
 	place         storePlace
 	signing       *signing
 	verifier      *token.Verifier
+	events        *announcer
 	maxStaleness  time.Duration
 	node          atomic.Pointer[node] // nil until Start
 	release       func()               // gives the node back; nil until Start
@@ -93,6 +101,7 @@ const (
 	appName              = "deployment_keys"
 	longestTokenLifetime = 31 * 24 * time.Hour
 	longestStaleness     = time.Hour
+	mostReplicas         = 5
 	leastCacheSize       = 1_000
 	mostCacheSize        = 10_000_000
 )
@@ -139,6 +148,12 @@ func (a *App) Provision(ctx caddy.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("signing_algorithm: %w", err)
 	}
+	switch {
+	case a.Replicas < 0 || a.Replicas > mostReplicas:
+		return fmt.Errorf("replicas %d: use 0 to %d", a.Replicas, mostReplicas)
+	case a.Replicas > 0 && a.Redis == "":
+		return errors.New("replicas: an embedded store has none; it is for redis")
+	}
 	if a.CacheSize == 0 {
 		a.CacheSize = keystore.DefaultViewSize
 	}
@@ -146,6 +161,12 @@ func (a *App) Provision(ctx caddy.Context) (err error) {
 		return fmt.Errorf("cache_size %d: use %d to %d", a.CacheSize, leastCacheSize, mostCacheSize)
 	}
 	a.signing = &signing{node: a.opened, algorithm: algorithm, now: time.Now}
+	if a.events, err = newAnnouncer(ctx, a); err != nil {
+		return err
+	}
+	if err = metrics.register(ctx.GetMetricsRegistry()); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
 	a.verifier, err = token.NewVerifier(token.Options{Issuer: a.issuer, Audiences: a.Audiences, CacheSize: a.CacheSize})
 	return err
 }
@@ -162,7 +183,12 @@ func (a *App) Start() error {
 	a.release = release
 	n.view.Resize(a.CacheSize)
 	a.node.Store(n)
-	if _, err = a.signing.ring(ctx); errors.Is(err, keystore.ErrUnavailable) && a.place.remote() {
+	metrics.nodes.started(a)
+	if a.events != nil {
+		go a.events.tellRefusals() // ends with the configuration
+	}
+	// Not as requests do it, who have less patience: to make a first RSA key can take a second.
+	if _, err = a.signing.read(ctx); errors.Is(err, keystore.ErrUnavailable) && a.place.remote() {
 		a.logger.Warn("the store is not reachable yet; requests get 503 until it is", zap.Error(err))
 		return nil
 	}
@@ -179,6 +205,7 @@ const releaseDelay = 30 * time.Second
 
 // Cleanup gives up what Provision and Start have made, as far as they came.
 func (a *App) Cleanup() error {
+	metrics.nodes.stopped(a)
 	if a.verifier != nil {
 		a.verifier.Close()
 	}
@@ -208,6 +235,13 @@ func (a *App) Keystore() (*keystore.Keystore, error) {
 		return nil, err
 	}
 	return n.keys, nil
+}
+
+// refused counts a refusal by a handler, logs it, and tells who has subscribed to that.
+func (a *App) refused(in *requestCounters, refused *refusal, clientIP string, fields ...zap.Field) {
+	in.refused[refused.code].Inc()
+	a.report(refused, fields...)
+	a.events.refused(in.handler, refused, clientIP)
 }
 
 // report logs a refusal: an outage or an altered record so that somebody hears of it, but not

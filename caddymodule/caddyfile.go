@@ -26,6 +26,7 @@ func init() {
 //
 //	deployment_keys {
 //		redis             <url>
+//		replicas          <number>
 //		secret            {file.<path>}|{env.<name>}
 //		issuer            <url>
 //		audience          <audiences...>
@@ -64,6 +65,8 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		switch option {
 		case "redis":
 			err = oneArg(d, &a.Redis)
+		case "replicas":
+			a.Replicas, err = numberArg(d)
 		case "secret":
 			err = oneArg(d, &a.Secret)
 		case "issuer":
@@ -81,7 +84,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "cache_size":
 			a.CacheSize, err = numberArg(d)
 		default:
-			err = d.Errf("unknown option %q of deployment_keys: the options are redis, secret, issuer, audience, "+
+			err = d.Errf("unknown option %q of deployment_keys: the options are redis, replicas, secret, issuer, audience, "+
 				"token_lifetime, max_staleness, signing_algorithm, cache_size", option)
 		}
 		if err != nil {

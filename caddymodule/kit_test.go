@@ -42,6 +42,7 @@ func newTestApp(t testing.TB, configure func(*App)) *testApp {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		metrics.nodes.stopped(app)
 		app.verifier.Close()
 		app.release()
 	})

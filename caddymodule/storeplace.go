@@ -24,6 +24,7 @@ import (
 // but not touched yet.
 type storePlace struct {
 	redis     string // its URL; "" is the embedded store
+	replicas  int    // of Redis, that must have a change
 	master    []byte // empty: the one in the data directory
 	directory string // of the embedded store
 }
@@ -49,7 +50,7 @@ func (a *App) findStore() (storePlace, error) {
 		if err := redisstore.CheckURL(address); err != nil {
 			return place, err
 		}
-		place.redis = address
+		place.redis, place.replicas = address, a.Replicas
 	}
 	if a.Secret == "" {
 		if a.Redis != "" {
@@ -86,18 +87,23 @@ var nodes = caddy.NewUsagePool()
 // A node is an open store and what this process knows of it. It must not keep anything of the
 // configuration that opened it.
 type node struct {
-	keys *keystore.Keystore
-	view *keystore.View
+	store keystore.Store
+	keys  *keystore.Keystore
+	view  *keystore.View
 }
 
 func newNode(store keystore.Store, master []byte) *node {
+	store = timed(store, &metrics.store)
 	keys := keystore.New(store, master)
-	return &node{keys: keys, view: keystore.NewView(keys, keystore.ViewOptions{Report: reportFollowing})}
+	n := &node{store: store, keys: keys, view: keystore.NewView(keys, keystore.ViewOptions{Report: reportFollowing})}
+	metrics.nodes.opened(n)
+	return n
 }
 
 // Destruct ends a node with its last use.
 func (n *node) Destruct() error {
 	n.view.Close()
+	metrics.nodes.closed(n)
 	return n.keys.Close()
 }
 
@@ -136,14 +142,14 @@ func (p storePlace) poolKey() string {
 	if !p.remote() {
 		return "embedded " + p.file()
 	}
-	digest := sha256.Sum256(append([]byte(p.redis+"\x00"), p.master...))
+	digest := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%s", p.redis, p.replicas, p.master))
 	return "redis " + base64.StdEncoding.EncodeToString(digest[:])
 }
 
 func (p storePlace) file() string { return filepath.Join(p.directory, storeFile) }
 
 func (p storePlace) openRedis() (caddy.Destructor, error) {
-	store, err := redisstore.Open(redisstore.Options{URL: p.redis})
+	store, err := redisstore.Open(redisstore.Options{URL: p.redis, Replicas: p.replicas})
 	if err != nil {
 		return nil, err
 	}

@@ -74,16 +74,18 @@ type tokenAnswer struct {
 
 func (h *TokenHandler) serveToken(w http.ResponseWriter, r *http.Request) error {
 	if !h.allow(w, r, http.MethodPost) {
+		metrics.token.refused[codeInvalidRequest].Inc()
 		return nil
 	}
 	req, refused := readTokenRequest(w, r)
 	if refused != nil {
-		return h.refuse(w, req, refused)
+		return h.refuse(w, r, req, refused)
 	}
 	answer, refused := h.grant(r, req)
 	if refused != nil {
-		return h.refuse(w, req, refused)
+		return h.refuse(w, r, req, refused)
 	}
+	metrics.token.passed.Inc()
 	return writeJSON(w, http.StatusOK, answer)
 }
 
@@ -96,10 +98,13 @@ func (h *TokenHandler) grant(r *http.Request, req tokenRequest) (*tokenAnswer, *
 	}
 	audience, ok := h.app.audienceFor(req.audience)
 	if !ok {
-		return nil, refuse(codeInvalidTarget, "the audience must be one of: "+strings.Join(h.app.Audiences, ", "))
+		refused := refuse(codeInvalidTarget, "the audience must be one of: "+strings.Join(h.app.Audiences, ", "))
+		refused.keyID = key.ID
+		return nil, refused
 	}
 	scopes, refused := narrow(key.Scopes, req.scope)
 	if refused != nil {
+		refused.keyID = key.ID
 		return nil, refused
 	}
 	raw, err := h.app.issue(r.Context(), key, audience, scopes)
@@ -121,7 +126,8 @@ func narrow(has keystore.Scopes, asked string) (keystore.Scopes, *refusal) {
 	}
 	want, err := keystore.ParseScopeText(asked)
 	if err != nil {
-		return 0, refuse(codeInvalidScope, err.Error())
+		// What was asked for is not repeated: a client that mixes up its variables sends the secret.
+		return 0, refuse(codeInvalidScope, "unknown scope: the scopes are "+strings.Join(keystore.AllScopes.Names(), ", "))
 	}
 	if !has.Has(want) {
 		return 0, refuse(codeInvalidScope, "this key has only the scopes "+has.String())
@@ -129,8 +135,8 @@ func narrow(has keystore.Scopes, asked string) (keystore.Scopes, *refusal) {
 	return want, nil
 }
 
-func (h *TokenHandler) refuse(w http.ResponseWriter, req tokenRequest, refused *refusal) error {
-	h.app.report(refused, zap.String("client_id", loggable(req.clientID)))
+func (h *TokenHandler) refuse(w http.ResponseWriter, r *http.Request, req tokenRequest, refused *refusal) error {
+	h.app.refused(&metrics.token, refused, clientIP(r), zap.String("client_id", loggable(req.clientID)))
 	if refused.code == codeInvalidClient && req.basic {
 		w.Header().Set("WWW-Authenticate", basicChallenge(defaultRealm))
 	}

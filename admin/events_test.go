@@ -1,0 +1,72 @@
+package admin
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/deploymentkeys/gateway/keystore"
+)
+
+// Each change is told once, with who made it and never with a secret; what is no change is not.
+func TestChangesAreTold(t *testing.T) {
+	t.Parallel()
+	var told []keystore.Event
+	api := newAPI(t, func(a *API) { a.Changed = func(change keystore.Event) { told = append(told, change) } })
+	var key struct{ ID, Secret string }
+	for _, test := range []struct {
+		method, path, body string
+		status             int
+		want               keystore.Event // no Kind: nothing
+	}{
+		{"POST", "/deployments", `{"id":"dep1","name":"a"}`, 201, keystore.Event{Kind: keystore.DeploymentCreated, Deployment: "dep1"}},
+		{"POST", "/deployments", `{"id":"dep1","name":"a"}`, 409, keystore.Event{}},
+		{"GET", "/deployments", "", 200, keystore.Event{}},
+		{"PATCH", "/deployments/dep1", `{"name":"b"}`, 200, keystore.Event{Kind: keystore.DeploymentUpdated, Deployment: "dep1"}},
+		{"PATCH", "/deployments/dep1", `{"nam":"b"}`, 400, keystore.Event{}},
+		{"POST", "/deployments/dep1/keys", `{"name":"k"}`, 201, keystore.Event{Kind: keystore.KeyCreated, Deployment: "dep1", Key: "KEY"}},
+		{"GET", "/deployments/dep1/keys/KEY", "", 200, keystore.Event{}},
+		{"PATCH", "/deployments/dep1/keys/KEY", `{"name":"l"}`, 200, keystore.Event{Kind: keystore.KeyUpdated, Deployment: "dep1", Key: "KEY"}},
+		{"DELETE", "/deployments/dep2/keys/KEY", "", 404, keystore.Event{}},
+		{"DELETE", "/deployments/dep1/keys/KEY", "", 204, keystore.Event{Kind: keystore.KeyDeleted, Deployment: "dep1", Key: "KEY"}},
+		{"DELETE", "/deployments/dep1/keys/KEY", "", 404, keystore.Event{}},
+		{"PUT", "/deployments/dep1/members/bob", `{"role":"admin"}`, 200, keystore.Event{Kind: keystore.MemberPut, Deployment: "dep1", User: "bob"}},
+		{"PUT", "/deployments/dep1/members/bob", `{"role":"x"}`, 400, keystore.Event{}},
+		{"DELETE", "/deployments/dep1/members/bob", "", 204, keystore.Event{Kind: keystore.MemberDeleted, Deployment: "dep1", User: "bob"}},
+		{"DELETE", "/deployments/dep1/members/bob", "", 404, keystore.Event{}},
+		{"DELETE", "/deployments/dep1", "", 204, keystore.Event{Kind: keystore.DeploymentDeleted, Deployment: "dep1"}},
+		{"DELETE", "/deployments/dep1", "", 404, keystore.Event{}},
+	} {
+		told = nil
+		w := callAPI(t, api, test.method, strings.ReplaceAll(test.path, "KEY", key.ID), test.body)
+		if w.Code != test.status {
+			t.Fatalf("%s %s: %d %s", test.method, test.path, w.Code, w.Body)
+		}
+		if strings.Contains(w.Body.String(), `"secret"`) {
+			if err := json.Unmarshal(w.Body.Bytes(), &key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if test.want.Kind == "" {
+			if len(told) != 0 {
+				t.Errorf("%s %s: told %v", test.method, test.path, told)
+			}
+			continue
+		}
+		if len(told) != 1 {
+			t.Fatalf("%s %s: told %v", test.method, test.path, told)
+		}
+		got, want := told[0], test.want
+		if since := time.Since(got.Time); since < 0 || since > time.Minute || got.Time.Location() != time.UTC {
+			t.Errorf("%s %s: told at %s", test.method, test.path, got.Time)
+		}
+		want.Time, want.By, want.Address = got.Time, "anna", "192.0.2.9"
+		if want.Key == "KEY" {
+			want.Key = key.ID
+		}
+		if got != want {
+			t.Errorf("%s %s: told %v, want %v", test.method, test.path, got, want)
+		}
+	}
+}

@@ -1,0 +1,43 @@
+package admin
+
+import (
+	"net/http"
+	"time"
+)
+
+// readyPath is of no Deployment: no ID begins with a hyphen.
+const readyPath = "/deployments/-/ready"
+
+// readyJSON is the answer of the readiness endpoint.
+type readyJSON struct {
+	Error string `json:"error,omitempty"` // why it is not ready
+	Ready bool   `json:"ready"`
+
+	// How old this node's knowledge is; null when it has none. A node may be ready without any:
+	// then it asks the store for each request.
+	AgeSeconds *float64 `json:"age_seconds"`
+}
+
+// serveReady is GET /deployments/-/ready: {"ready":true,"age_seconds":0.4}, or 503 with
+// {"error","ready":false,"age_seconds"}.
+func (a *API) serveReady(w http.ResponseWriter, r *http.Request) {
+	calls := map[string]call{http.MethodGet: nil}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", allowed(calls))
+		writeError(w, &apiError{http.StatusMethodNotAllowed, "the method must be one of: " + allowed(calls)})
+		return
+	}
+	age, known, err := a.Ready(r.Context())
+	answer := readyJSON{Ready: err == nil}
+	if known {
+		seconds := age.Round(time.Millisecond).Seconds()
+		answer.AgeSeconds = &seconds
+	}
+	status := http.StatusOK
+	if err != nil {
+		// Not logged: whoever asks every second would fill the log with what they are told anyway.
+		status, answer.Error = http.StatusServiceUnavailable, err.Error()
+		w.Header().Set("Retry-After", "1")
+	}
+	writeJSON(w, status, answer)
+}

@@ -1,0 +1,107 @@
+package caddymodule
+
+import (
+	"sync/atomic"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"go.uber.org/zap"
+
+	"github.com/deploymentkeys/gateway/keystore"
+)
+
+// What the gateway tells subscribers of Caddy's events app, with the module deployment_keys as the
+// origin. No event holds a secret or a token.
+//
+// Changes are told by the node that made them, once, after the store has them. The admin API
+// waits for the subscribers, so that none is missed. Refusals are told by the node that refused;
+// see [refusalEvents].
+
+// changeNames are the names of events about changes.
+var changeNames = map[keystore.EventKind]string{
+	keystore.DeploymentCreated: "deployment_created",
+	keystore.DeploymentUpdated: "deployment_updated",
+	keystore.DeploymentDeleted: "deployment_deleted",
+	keystore.KeyCreated:        "deployment_key_created",
+	keystore.KeyUpdated:        "deployment_key_updated",
+	keystore.KeyDeleted:        "deployment_key_deleted",
+	keystore.MemberPut:         "deployment_member_changed",
+	keystore.MemberDeleted:     "deployment_member_deleted",
+}
+
+// Announce tells subscribers of a change that was made here. A kind of change that has no event
+// is not told.
+func (a *App) Announce(change keystore.Event) {
+	name, ok := changeNames[change.Kind]
+	if !ok || !a.events.observed(name) {
+		return
+	}
+	data := map[string]any{"deployment": change.Deployment, "by": change.By}
+	for field, value := range map[string]string{"address": change.Address, "key": change.Key, "user": change.User} {
+		if value != "" {
+			data[field] = value
+		}
+	}
+	a.events.emit(name, data)
+}
+
+// An announcer emits the events of one configuration. A nil one emits none.
+type announcer struct {
+	ctx      caddy.Context // of the app, which is the origin of the events
+	events   *caddyevents.App
+	runs     func() bool // whether the configuration has started
+	begun    atomic.Bool // that it has, remembered
+	logger   *zap.Logger
+	refusals refusalEvents
+}
+
+// newAnnouncer makes the announcer of the app that is being provisioned. The events app is there
+// in every configuration with an HTTP server: asking for it makes one where it is not configured.
+func newAnnouncer(ctx caddy.Context, app *App) (*announcer, error) {
+	events, err := ctx.App("events")
+	if err != nil {
+		return nil, err
+	}
+	return &announcer{
+		ctx:      ctx,
+		events:   events.(*caddyevents.App),
+		runs:     app.active,
+		logger:   ctx.Logger(),
+		refusals: newRefusalEvents(),
+	}, nil
+}
+
+// active reports whether the app is that of the running configuration, all of whose apps have
+// started.
+func (a *App) active() bool {
+	running, err := caddy.ActiveContext().AppIfConfigured(appName)
+	return err == nil && running == any(a)
+}
+
+// observed reports whether anybody would hear of an event: whoever assembles one should ask first.
+//
+// Until all apps have started there is nobody: the events app takes subscriptions in its Start, and
+// Caddy starts apps in any order, with requests coming in meanwhile. Nor is there after the end
+// of the configuration.
+func (a *announcer) observed(name string) bool {
+	if a == nil || a.ctx.Err() != nil {
+		return false
+	}
+	if !a.begun.Load() {
+		if !a.runs() {
+			return false
+		}
+		a.begun.Store(true)
+	}
+	return a.events.ShouldEmit(name)
+}
+
+// emit calls the subscribers. What they do wrong is not the caller's to suffer from.
+func (a *announcer) emit(name string, data map[string]any) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			a.logger.Error("a subscriber of an event panicked", zap.String("event", name), zap.Any("fault", fault), zap.Stack("stack"))
+		}
+	}()
+	a.events.Emit(a.ctx, name, data)
+}

@@ -1,0 +1,155 @@
+package caddymodule
+
+import (
+	"math"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/deploymentkeys/gateway/keystore"
+)
+
+// nodeCollector reads, at each scrape, what the nodes of this process count by themselves: a
+// request that is answered from memory then pays for one atomic addition and nothing else.
+type nodeCollector struct {
+	mu    sync.Mutex
+	nodes map[*node]struct{} // open
+	apps  map[*App]struct{}  // started and not cleaned up: what requests use
+	ended keystore.ViewStats // of nodes that are closed; the counters only
+
+	lookups, age, position, events, gaps, errors, remembered *prometheus.Desc
+}
+
+func newNodeCollector() *nodeCollector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(prometheus.BuildFQName(metricsNamespace, metricsSubsystem, name), help, labels, nil)
+	}
+	return &nodeCollector{
+		nodes: make(map[*node]struct{}),
+		apps:  make(map[*App]struct{}),
+
+		lookups:    desc("view_lookups_total", "Questions about keys, members and Deployments by result: hit (answered from memory) or miss (the store was asked).", "result"),
+		age:        desc("knowledge_age_seconds", "How old this node's knowledge of keys is. +Inf when it has none."),
+		position:   desc("log_position", "Number of the newest entry of the change log that this node has heard of."),
+		events:     desc("log_events_total", "Changes that this node heard of through the change log."),
+		gaps:       desc("log_gaps_total", "Times that this node forgot all it knew because entries of the change log were missing."),
+		errors:     desc("log_errors_total", "Reads of the change log that failed."),
+		remembered: desc("remembered", "What this node has in memory, by kind: keys, members, deployments, tokens.", "kind"),
+	}
+}
+
+// opened adds a node.
+func (c *nodeCollector) opened(n *node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.nodes[n] = struct{}{}
+}
+
+// closed takes a node out and keeps what it counted, in one step: a counter must not go back
+// between two scrapes.
+func (c *nodeCollector) closed(n *node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.nodes[n]; !ok {
+		return
+	}
+	delete(c.nodes, n)
+	addCounters(&c.ended, n.view.Stats())
+}
+
+// started adds an app, which has a node.
+func (c *nodeCollector) started(a *App) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.apps[a] = struct{}{}
+}
+
+// stopped takes an app out. Its node may stay open for a while, for requests that are under way,
+// but no longer says how old this process' knowledge is.
+func (c *nodeCollector) stopped(a *App) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.apps, a)
+}
+
+// Describe implements [prometheus.Collector].
+func (c *nodeCollector) Describe(descs chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{c.lookups, c.age, c.position, c.events, c.gaps, c.errors, c.remembered} {
+		descs <- desc
+	}
+}
+
+// Collect implements [prometheus.Collector]. It asks nothing of the store.
+func (c *nodeCollector) Collect(out chan<- prometheus.Metric) {
+	sum, oldest, inUse, tokens := c.read()
+	counter := func(desc *prometheus.Desc, value uint64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(value), labels...)
+	}
+	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+	}
+	counter(c.lookups, sum.Hits, "hit")
+	counter(c.lookups, sum.Misses, "miss")
+	counter(c.events, sum.Events)
+	counter(c.gaps, sum.Gaps)
+	counter(c.errors, sum.FollowErrors)
+	gauge(c.remembered, float64(sum.Keys), "keys")
+	gauge(c.remembered, float64(sum.Members), "members")
+	gauge(c.remembered, float64(sum.Deployments), "deployments")
+	gauge(c.remembered, float64(tokens), "tokens")
+	if inUse {
+		gauge(c.age, ageSeconds(oldest))
+		gauge(c.position, float64(oldest.Seq))
+	}
+}
+
+// read sums over the nodes, and finds the one in use that knows least.
+func (c *nodeCollector) read() (sum, oldest keystore.ViewStats, inUse bool, tokens int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sum = c.ended
+	for n := range c.nodes {
+		stats := n.view.Stats()
+		addCounters(&sum, stats)
+		sum.Keys += stats.Keys
+		sum.Members += stats.Members
+		sum.Deployments += stats.Deployments
+	}
+	for a := range c.apps {
+		tokens += a.verifier.Remembered()
+		stats := a.node.Load().view.Stats()
+		if !inUse || knowsLess(stats, oldest) {
+			oldest, inUse = stats, true
+		}
+	}
+	return sum, oldest, inUse, tokens
+}
+
+func addCounters(sum *keystore.ViewStats, stats keystore.ViewStats) {
+	sum.Hits += stats.Hits
+	sum.Misses += stats.Misses
+	sum.Events += stats.Events
+	sum.Gaps += stats.Gaps
+	sum.FollowErrors += stats.FollowErrors
+}
+
+// knowsLess orders views by what their knowledge is worth. Of two that know nothing, it takes the
+// one with the lower position, so that the order of a map does not decide.
+func knowsLess(a, b keystore.ViewStats) bool {
+	if x, y := ageSeconds(a), ageSeconds(b); x != y {
+		return x > y
+	}
+	return a.Seq < b.Seq
+}
+
+// ageSeconds is +Inf for a view that knows nothing: an alert on a large age has to see that too.
+func ageSeconds(stats keystore.ViewStats) float64 {
+	if !stats.Heard {
+		return math.Inf(1)
+	}
+	return max(stats.Age, time.Duration(0)).Seconds()
+}
+
+// Interface guard
+var _ prometheus.Collector = (*nodeCollector)(nil)

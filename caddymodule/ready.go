@@ -1,0 +1,48 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/deploymentkeys/gateway/keystore"
+)
+
+// errStoreEmpty says that a store which this node has used has nothing in it any more.
+var errStoreEmpty = errors.New("the store is empty: it has lost what was in it, or is another one")
+
+// Ready reports whether this node can decide on requests at this moment: it has opened the store
+// with the right master secret and has signing keys; and either its knowledge is at most
+// max_staleness old, or the store answers now. The error says why not. It takes a little more
+// than [keystore.ReadTimeout] at most.
+//
+// age is how old the node's knowledge is; known is false when it has none, also when it is ready
+// because the store answers.
+func (a *App) Ready(ctx context.Context) (age time.Duration, known bool, err error) {
+	n, err := a.opened()
+	if err != nil {
+		return 0, false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, keystore.ReadTimeout)
+	defer cancel()
+	age, known = n.view.Age()
+	if !known {
+		age = 0
+	}
+	// What the view has heard says nothing about the master secret; only what was read does.
+	if _, err := a.signing.ring(ctx); err != nil {
+		return age, known, err
+	}
+	if known && age <= a.maxStaleness {
+		return age, known, nil
+	}
+	initialized, err := keystore.Initialized(ctx, n.store)
+	switch {
+	case err != nil && known:
+		err = fmt.Errorf("this node has heard nothing of changes for %s: %w", age.Round(time.Second/10), err)
+	case err == nil && !initialized:
+		err = errStoreEmpty
+	}
+	return age, known, err
+}
