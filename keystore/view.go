@@ -33,7 +33,7 @@ type View struct {
 
 // ViewOptions are the settings of a [View].
 type ViewOptions struct {
-	// Size bounds how many keys, and how many members, are remembered. Default: [DefaultViewSize].
+	// Size bounds how many keys, members and Deployments are remembered, each. Default: [DefaultViewSize].
 	Size int
 
 	// Report is called with each fault of following the log, by one goroutine. Default: nothing.
@@ -144,7 +144,7 @@ func answer[K comparable, V any](ctx context.Context, v *View, f *facts[K, V], n
 	return f.ask(ctx, name, read)
 }
 
-// Resize changes how many keys, and how many members, are remembered.
+// Resize changes how many keys, members and Deployments are remembered, each.
 func (v *View) Resize(size int) {
 	v.keys.resize(size)
 	v.members.resize(size)
@@ -172,6 +172,7 @@ type ViewStats struct {
 	Heard        bool          // false: nothing is known
 	Keys         int           // remembered, about
 	Members      int           // remembered, about
+	Deployments  int           // remembered, about
 }
 
 // Stats are for metrics.
@@ -181,7 +182,7 @@ func (v *View) Stats() ViewStats {
 		Hits: v.stats.hits.Load(), Misses: v.stats.misses.Load(), Events: v.stats.events.Load(),
 		Gaps: v.stats.gaps.Load(), FollowErrors: v.stats.followErrors.Load(),
 		Seq: v.seq.Load(), Age: age, Heard: heard,
-		Keys: v.keys.size(), Members: v.members.size(),
+		Keys: v.keys.size(), Members: v.members.size(), Deployments: v.deployments.size(),
 	}
 }
 

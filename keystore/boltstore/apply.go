@@ -20,8 +20,11 @@ const trimBatch = 100
 // Apply implements [keystore.Store]. It returns when the change is synced to the disk. A change
 // that is not through at the deadline is not given up by the disk: it may still be made.
 func (s *Store) Apply(ctx context.Context, change keystore.Change) error {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.timeout)
+		defer cancel()
+	}
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
@@ -50,6 +53,9 @@ func (s *Store) Apply(ctx context.Context, change keystore.Change) error {
 
 // update makes a change in one transaction.
 func (s *Store) update(change keystore.Change) (err error) {
+	if s.broken.Load() {
+		return s.unavailable(errDamaged)
+	}
 	defer s.contain(&err)
 	defer faultsPanic()()
 	err = s.db.Update(func(tx *bolt.Tx) error {
@@ -69,7 +75,13 @@ func (s *Store) update(change keystore.Change) (err error) {
 		return s.appendLog(tx, change.Event)
 	})
 	var failed *keystore.ConditionError
-	if err == nil || errors.As(err, &failed) {
+	switch {
+	case err == nil:
+		if len(change.Event) > 0 {
+			s.wake()
+		}
+		return nil
+	case errors.As(err, &failed):
 		return err
 	}
 	return s.unavailable(err)

@@ -31,10 +31,12 @@ func Open(path string, opts Options) (*Store, error) {
 		opts.MaxLogEntries = keystore.MaxLogEntries
 	}
 	s := &Store{
-		path:    path,
-		timeout: opts.Timeout,
-		keep:    uint64(opts.MaxLogEntries),
-		turn:    make(chan struct{}, 1),
+		path:     path,
+		timeout:  opts.Timeout,
+		keep:     uint64(opts.MaxLogEntries),
+		turn:     make(chan struct{}, 1),
+		closing:  make(chan struct{}),
+		appended: make(chan struct{}),
 	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -49,6 +49,16 @@ func TestStalledWriter(t *testing.T) {
 		t.Errorf("Get: %v", err)
 	}
 
+	// A caller with a later deadline waits for as long as it wants to.
+	ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+	defer cancel()
+	start = time.Now()
+	err = store.Apply(ctx, keystore.Change{Event: []byte("event")})
+	wantDeadline("the third change", err, start)
+	if took := time.Since(start); took < 300*time.Millisecond {
+		t.Errorf("the third change gave up after %v", took)
+	}
+
 	closed := make(chan error, 1)
 	if err := stall.Rollback(); err != nil {
 		t.Fatal(err)

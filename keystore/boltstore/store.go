@@ -8,7 +8,6 @@ package boltstore
 
 import (
 	"context"
-	"encoding/binary"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -21,7 +20,7 @@ import (
 
 // Options are the settings of a [Store]. The zero value is good.
 type Options struct {
-	// Timeout bounds a single Apply whose context has no earlier deadline. Default:
+	// Timeout bounds a single Apply whose context has no deadline. Default:
 	// [keystore.DefaultTimeout].
 	Timeout time.Duration
 
@@ -49,9 +48,11 @@ type Store struct {
 	// for ever, so nothing asks it again.
 	broken atomic.Bool
 
-	mu     sync.Mutex
-	closed bool
-	calls  sync.WaitGroup
+	mu       sync.Mutex
+	closed   bool
+	closing  chan struct{} // closed when closed is set
+	appended chan struct{} // closed, and replaced, when the log has a new entry
+	calls    sync.WaitGroup
 
 	closeOnce sync.Once
 	closeErr  error
@@ -113,26 +114,20 @@ func (s *Store) Sizes(ctx context.Context, indexes ...string) ([]int64, error) {
 func (s *Store) Log(ctx context.Context, after uint64, limit int) ([]keystore.LogEntry, error) {
 	var entries []keystore.LogEntry
 	err := s.view(ctx, func(tx *bolt.Tx) error {
-		if after+1 == 0 { // nothing comes after the greatest number
-			return nil
-		}
-		cursor := tx.Bucket(bucketLog).Cursor()
-		for key, event := cursor.Seek(sequenceKey(after + 1)); key != nil && len(entries) < limit; key, event = cursor.Next() {
-			entries = append(entries, keystore.LogEntry{
-				Seq:   binary.BigEndian.Uint64(key),
-				Event: append([]byte{}, event...),
-			})
-		}
+		entries = logAfter(tx.Bucket(bucketLog), after, limit)
 		return nil
 	})
 	return entries, err
 }
 
 // Close implements [keystore.Store]. It waits for the calls that are under way, and gives the
-// file free for another process.
+// file free for another process. Calls that only wait for an entry of the log end at once.
 func (s *Store) Close() error {
 	s.mu.Lock()
-	s.closed = true
+	if !s.closed {
+		s.closed = true
+		close(s.closing)
+	}
 	s.mu.Unlock()
 	s.calls.Wait()
 	s.closeOnce.Do(func() {
@@ -151,9 +146,6 @@ func (s *Store) begin(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return s.unavailable(err)
 	}
-	if s.broken.Load() {
-		return s.unavailable(errDamaged)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -164,11 +156,19 @@ func (s *Store) begin(ctx context.Context) error {
 }
 
 // view runs a read-only transaction. It waits for nothing but the disk.
-func (s *Store) view(ctx context.Context, read func(*bolt.Tx) error) (err error) {
+func (s *Store) view(ctx context.Context, read func(*bolt.Tx) error) error {
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
 	defer s.calls.Done()
+	return s.read(read)
+}
+
+// read is the part of [Store.view] for a call that is counted already.
+func (s *Store) read(read func(*bolt.Tx) error) (err error) {
+	if s.broken.Load() {
+		return s.unavailable(errDamaged)
+	}
 	defer s.contain(&err)
 	defer faultsPanic()()
 	if err := s.db.View(read); err != nil {
@@ -177,5 +177,8 @@ func (s *Store) view(ctx context.Context, read func(*bolt.Tx) error) (err error)
 	return nil
 }
 
-// Interface guard.
-var _ keystore.Store = (*Store)(nil)
+// Interface guards.
+var (
+	_ keystore.Store     = (*Store)(nil)
+	_ keystore.ChangeLog = (*Store)(nil)
+)

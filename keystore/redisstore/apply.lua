@@ -1,9 +1,10 @@
 #!lua
 -- One change: all conditions, then all steps and the log entry, or nothing.
 --
--- KEYS  the log, the log's counter, then the key of each condition and of each step
--- ARGV  the event, how many log entries to keep, the number of conditions, then the kind and
---       the operand of each condition and of each step
+-- KEYS  the log, the log's head, then the key of each condition and of each step
+-- ARGV  the event, how many log entries to keep, a mark for the log entry that no other entry
+--       has, the number of conditions, then the kind and the operand of each condition and of
+--       each step
 --
 -- Returns the number of the log entry, 0 without an event, or -n where condition n (counted from
 -- 1) does not hold.
@@ -11,11 +12,11 @@
 -- A script is not rolled back when a command in it fails, so whatever can fail is asked before
 -- the first write. The first line makes Redis itself refuse the script as a whole, before it
 -- starts, where writes are refused: out of memory, a replica, a disk that failed.
-local log, counter = KEYS[1], KEYS[2]
-local event, keep, conditions = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local log, head = KEYS[1], KEYS[2]
+local event, keep, mark, conditions = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 local function part(i)
-  return KEYS[2 + i], ARGV[2 + 2 * i], ARGV[3 + 2 * i]
+  return KEYS[2 + i], ARGV[3 + 2 * i], ARGV[4 + 2 * i]
 end
 
 local holds = {
@@ -66,30 +67,50 @@ for i = conditions + 1, #KEYS - 2 do
   steps[#steps + 1] = {kind = kind, operand = operand, words = words}
 end
 
--- The counter goes first: that it is no number is found out only by counting.
-local seq = 0
-if event ~= '' then
-  local why = refusal('string', {'INCR', counter})
-    or refusal('stream', {'XADD', log, 'MAXLEN', '~', keep, '*', 'seq', '0', 'event', event})
-  if why then return redis.error_reply(why) end
-  seq = redis.call('INCR', counter)
-  redis.call('XADD', log, 'MAXLEN', '~', keep, '*', 'seq', string.format('%.0f', seq), 'event', event)
+-- slices calls a function with the names of the records of an index. In slices, since a Lua call
+-- takes some thousands of arguments at most.
+local function slices(key, prefix, call)
+  local from, size = 0, 1000
+  repeat
+    local members = redis.call('ZRANGE', key, from, from + size - 1)
+    for i, member in ipairs(members) do members[i] = prefix .. member end
+    if #members > 0 then call(members) end
+    from = from + size
+  until #members < size
 end
 
--- drop removes the records of an index. In slices, since a Lua call takes some thousands of
--- arguments at most.
-local function drop(key, prefix)
-  local from, slice = 0, 1000
-  repeat
-    local members = redis.call('ZRANGE', key, from, from + slice - 1)
-    for i, member in ipairs(members) do members[i] = prefix .. member end
-    if #members > 0 then redis.call('UNLINK', unpack(members)) end
-    from = from + slice
-  until #members < slice
+-- These records are no keys that Redis was told of. While a Cluster moves the slot to another
+-- node, it refuses a command on some that are gone already: better now than halfway through.
+for _, step in ipairs(steps) do
+  if step.kind == 'drop' then
+    slices(step.words[2], step.operand, function(names) redis.call('EXISTS', unpack(names)) end)
+  end
+end
+
+-- The head has number, ID and mark of the newest entry, and each entry the mark of the one before
+-- it: see changelog.go.
+local seq = 0
+if event ~= '' then
+  local why = refusal('string', {'GET', head}) or refusal('string', {'SET', head, ''})
+    or refusal('stream', {'XADD', log, 'MAXLEN', '~', keep, '*', 'seq', '0', 'event', event})
+  if why then return redis.error_reply(why) end
+  local last, after = '0', '0'
+  local at = redis.call('GET', head)
+  if at then
+    last, after = string.match(at, '^(%d+) %d+%-%d+ (%x+)$')
+    if not last then return redis.error_reply('ERR ' .. head .. ' is not the head of a log') end
+  end
+  seq = tonumber(last) + 1
+  local text = string.format('%.0f', seq)
+  local id = redis.call('XADD', log, 'MAXLEN', '~', keep, '*',
+    'seq', text, 'mark', mark, 'after', after, 'event', event)
+  redis.call('SET', head, text .. ' ' .. id .. ' ' .. mark)
 end
 
 for _, step in ipairs(steps) do
-  if step.kind == 'drop' then drop(step.words[2], step.operand) end
+  if step.kind == 'drop' then
+    slices(step.words[2], step.operand, function(names) redis.call('UNLINK', unpack(names)) end)
+  end
   redis.call(unpack(step.words))
 end
 return seq

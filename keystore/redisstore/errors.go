@@ -41,8 +41,11 @@ func (s *Store) unavailable(cause error) error {
 	if len(words) > maxCause {
 		words = words[:maxCause] + "…"
 	}
-	if strings.Contains(words, "compiling script") {
+	switch {
+	case strings.Contains(words, "compiling script"):
 		words += " (is it older than Redis 7.0?)"
+	case strings.HasPrefix(words, "MOVED "):
+		words += " (is it a Cluster? begin the URL with redis+cluster://)"
 	}
 	return fmt.Errorf("%w: redis at %s: %s", keystore.ErrUnavailable, s.host, words)
 }

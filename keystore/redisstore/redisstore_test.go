@@ -95,13 +95,17 @@ func TestLayout(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Sort(keys)
-	want := []string{"{deployment_keys}:i:index", "{deployment_keys}:log", "{deployment_keys}:r:name", "{deployment_keys}:seq"}
+	want := []string{"{deployment_keys}:head", "{deployment_keys}:i:index", "{deployment_keys}:log", "{deployment_keys}:r:name"}
 	if !slices.Equal(keys, want) {
 		t.Errorf("keys are %q, want %q", keys, want)
 	}
 	entries, err := client.XRange(t.Context(), "{deployment_keys}:log", "-", "+").Result()
 	if err != nil || len(entries) != 1 || entries[0].Values["seq"] != "1" || entries[0].Values["event"] != "event" {
-		t.Errorf("stream is %v, %v", entries, err)
+		t.Fatalf("stream is %v, %v", entries, err)
+	}
+	head := client.Get(t.Context(), "{deployment_keys}:head").Val()
+	if want := fmt.Sprintf("1 %s %s", entries[0].ID, entries[0].Values["mark"]); head != want || entries[0].Values["after"] != "0" {
+		t.Errorf("head is %q, want %q", head, want)
 	}
 }
 
@@ -171,8 +175,15 @@ func TestLogFindsItsPlace(t *testing.T) {
 		after   time.Duration
 		entries int
 	}{
-		{0, 1}, {time.Millisecond, 1}, {90 * 24 * time.Hour, 30}, {time.Millisecond, 3}, {time.Second, 1},
-		{300 * 24 * time.Hour, 1}, {time.Millisecond, 1}, {time.Millisecond, 40}, {24 * time.Hour, 2},
+		{0, 1},
+		{time.Millisecond, 1},
+		{90 * 24 * time.Hour, 30},
+		{time.Millisecond, 3},
+		{time.Second, 1},
+		{300 * 24 * time.Hour, 1},
+		{time.Millisecond, 1},
+		{time.Millisecond, 40},
+		{24 * time.Hour, 2},
 	} {
 		ms += group.after.Milliseconds()
 		for i := range group.entries {

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -25,8 +26,11 @@ var (
 
 // Apply implements [keystore.Store]. Nothing repeats it on its own: a second run of a change whose
 // first answer was lost would find its own conditions broken, or log the event twice.
+//
+// With replicas to wait for, an error may also say that the change was made and too few replicas
+// have it.
 func (s *Store) Apply(ctx context.Context, change keystore.Change) error {
-	ctx, end, err := s.begin(ctx)
+	ctx, end, err := s.begin(ctx, s.timeout)
 	if err != nil {
 		return err
 	}
@@ -35,12 +39,47 @@ func (s *Store) Apply(ctx context.Context, change keystore.Change) error {
 	if err != nil {
 		return s.unavailable(err)
 	}
-	result, err := applyScript.Run(ctx, s.client, keys, args...).Int64()
-	if err != nil {
+	var result int64
+	var unsure error
+	err = s.master(ctx, func(c redis.Cmdable) (err error) {
+		if s.replicas > 0 {
+			if client, ok := c.(*redis.Client); ok {
+				// The server counts who has what this connection wrote.
+				conn := client.Conn()
+				defer conn.Close()
+				c = conn
+			}
+		}
+		result, err = applyScript.Run(ctx, c, keys, args...).Int64()
+		if err == nil && result >= 0 && s.replicas > 0 {
+			unsure = s.wait(ctx, c.(*redis.Conn))
+		}
+		return err
+	})
+	switch {
+	case err != nil:
 		return s.unavailable(err)
-	}
-	if result < 0 {
+	case result < 0:
 		return &keystore.ConditionError{Index: int(-result) - 1}
+	}
+	return unsure
+}
+
+// wait waits until the replicas have what a connection wrote. Its error says that the change was
+// made all the same.
+func (s *Store) wait(ctx context.Context, conn *redis.Conn) error {
+	wait := s.replicaTime
+	if deadline, ok := ctx.Deadline(); ok {
+		// To Redis 0 means for ever. The answer needs some of the time too.
+		wait = max(min(wait, time.Until(deadline)*3/4), time.Millisecond)
+	}
+	const madeBut = "the change was made, but %s, and it may not last if the master fails now"
+	cmd := redis.NewIntCmd(ctx, "wait", s.replicas, wait.Milliseconds())
+	if err := conn.Process(ctx, cmd); err != nil {
+		return s.unavailable(fmt.Errorf(madeBut, fmt.Sprintf("it is not known how many of %d replicas have it (%v)", s.replicas, err)))
+	}
+	if have := cmd.Val(); have < int64(s.replicas) {
+		return s.unavailable(fmt.Errorf(madeBut, fmt.Sprintf("only %d of %d replicas have it", have, s.replicas)))
 	}
 	return nil
 }
@@ -50,12 +89,16 @@ func (s *Store) Log(ctx context.Context, after uint64, limit int) ([]keystore.Lo
 	if limit <= 0 {
 		return nil, nil
 	}
-	ctx, end, err := s.begin(ctx)
+	ctx, end, err := s.begin(ctx, s.timeout)
 	if err != nil {
 		return nil, err
 	}
 	defer end()
-	found, err := logScript.Run(ctx, s.client, []string{s.log()}, after, limit).StringSlice()
+	var found []string
+	err = s.master(ctx, func(c redis.Cmdable) (err error) {
+		found, err = logScript.Run(ctx, c, []string{s.log()}, after, limit).StringSlice()
+		return err
+	})
 	if err != nil {
 		return nil, s.unavailable(err)
 	}
@@ -74,8 +117,8 @@ func (s *Store) Log(ctx context.Context, after uint64, limit int) ([]keystore.Lo
 // key, one kind and one operand. Bytes go as they are.
 func (s *Store) encode(change keystore.Change) (keys []string, args []any, err error) {
 	parts := len(change.Conditions) + len(change.Steps)
-	keys = append(make([]string, 0, 2+parts), s.log(), s.counter())
-	args = append(make([]any, 0, 3+2*parts), change.Event, s.keep, len(change.Conditions))
+	keys = append(make([]string, 0, 2+parts), s.log(), s.head())
+	args = append(make([]any, 0, 4+2*parts), change.Event, s.keep, newMark(), len(change.Conditions))
 	add := func(key, kind string, operand any) {
 		keys = append(keys, key)
 		args = append(args, kind, operand)

@@ -19,6 +19,14 @@ var calls = map[string]func(context.Context, keystore.Store) error{
 	"Members": func(ctx context.Context, s keystore.Store) error { _, err := s.Members(ctx, "i", "", 10); return err },
 	"Sizes":   func(ctx context.Context, s keystore.Store) error { _, err := s.Sizes(ctx, "i"); return err },
 	"Log":     func(ctx context.Context, s keystore.Store) error { _, err := s.Log(ctx, 0, 10); return err },
+	"Head": func(ctx context.Context, s keystore.Store) error {
+		_, err := any(s).(keystore.ChangeLog).Head(ctx)
+		return err
+	},
+	"Next": func(ctx context.Context, s keystore.Store) error {
+		_, _, err := any(s).(keystore.ChangeLog).Next(ctx, keystore.Position{}, time.Millisecond)
+		return err
+	},
 	"Apply": func(ctx context.Context, s keystore.Store) error {
 		return s.Apply(ctx, keystore.Change{Steps: []keystore.Step{put("a", "changed")}, Event: []byte("event")})
 	},

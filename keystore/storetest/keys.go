@@ -52,20 +52,20 @@ func keyTests() []keystoreTest {
 			key, secret := k.key("dep1")
 			other, otherSecret := k.key("dep1")
 			for name, test := range map[string]struct{ id, secret string }{
-				"secret of another key":      {key.ID, otherSecret},
-				"the other way":              {other.ID, secret},
-				"unknown key":                {"000000000000000000000000", secret},
-				"malformed key ID":           {"../key", secret},
-				"the decoy":                  {"none", secret},
-				"no key ID":                  {"", secret},
-				"random secret":              {key.ID, keystore.NewSecret().Reveal()},
-				"empty secret":               {key.ID, ""},
-				"secret cut off":             {key.ID, secret[:len(secret)-1]},
-				"secret extended":            {key.ID, secret + "a"},
-				"secret in capitals":         {key.ID, strings.ToUpper(secret)},
-				"secret with space":          {key.ID, " " + secret},
-				"hash in place of a secret":  {key.ID, string(key.SecretHash)},
-				"zero bytes":                 {key.ID, strings.Repeat("\x00", len(secret))},
+				"secret of another key":       {key.ID, otherSecret},
+				"the other way":               {other.ID, secret},
+				"unknown key":                 {"000000000000000000000000", secret},
+				"malformed key ID":            {"../key", secret},
+				"the decoy":                   {"none", secret},
+				"no key ID":                   {"", secret},
+				"random secret":               {key.ID, keystore.NewSecret().Reveal()},
+				"empty secret":                {key.ID, ""},
+				"secret cut off":              {key.ID, secret[:len(secret)-1]},
+				"secret extended":             {key.ID, secret + "a"},
+				"secret in capitals":          {key.ID, strings.ToUpper(secret)},
+				"secret with space":           {key.ID, " " + secret},
+				"hash in place of a secret":   {key.ID, string(key.SecretHash)},
+				"zero bytes":                  {key.ID, strings.Repeat("\x00", len(secret))},
 				"prefix alone, padded with a": {key.ID, keystore.SecretPrefix + strings.Repeat("a", 58)},
 			} {
 				if _, err := k.Authenticate(k.ctx(), test.id, test.secret); !errors.Is(err, keystore.ErrCredentials) {
@@ -107,8 +107,8 @@ func keyTests() []keystoreTest {
 				want = append(want, key.ID)
 				k.key("dep2")
 				// IDs are in the order of milliseconds.
-				for now := time.Now(); time.Since(now) < 2*time.Millisecond; {
-				}
+				made := time.Now()
+				poll(t, "the next millisecond", func() bool { return time.Since(made) > 2*time.Millisecond })
 			}
 			var got []string
 			for page := (keystore.Page{Limit: 5}); ; {

@@ -154,10 +154,21 @@ func deploymentTests() []keystoreTest {
 		}},
 		{"bad values are refused and change nothing", func(t *testing.T, k *keystoreKit) {
 			for _, d := range []keystore.Deployment{
-				{ID: "Dep1", Name: "x"}, {ID: "-a", Name: "x"}, {ID: "a-", Name: "x"}, {ID: "a.b", Name: "x"}, {ID: strings.Repeat("a", 64), Name: "x"},
-				{ID: "a/b", Name: "x"}, {ID: "é", Name: "x"}, {ID: "a", Name: ""}, {ID: "a", Name: " "}, {ID: "a", Name: strings.Repeat("x", 129)},
-				{ID: "a", Name: "line\nbreak"}, {ID: "a", Name: "\xff"}, {ID: "a", Name: "abc\u202edef"},
-				{ID: "a", Name: "x", Description: strings.Repeat("x", 1025)}, {ID: "a", Name: "x", Description: "\x00"},
+				{ID: "Dep1", Name: "x"},
+				{ID: "-a", Name: "x"},
+				{ID: "a-", Name: "x"},
+				{ID: "a.b", Name: "x"},
+				{ID: strings.Repeat("a", 64), Name: "x"},
+				{ID: "a/b", Name: "x"},
+				{ID: "é", Name: "x"},
+				{ID: "a", Name: ""},
+				{ID: "a", Name: " "},
+				{ID: "a", Name: strings.Repeat("x", 129)},
+				{ID: "a", Name: "line\nbreak"},
+				{ID: "a", Name: "\xff"},
+				{ID: "a", Name: "abc\u202edef"},
+				{ID: "a", Name: "x", Description: strings.Repeat("x", 1025)},
+				{ID: "a", Name: "x", Description: "\x00"},
 			} {
 				_, err := k.CreateDeployment(k.ctx(), alice, d)
 				k.want(err, keystore.ErrInvalid)

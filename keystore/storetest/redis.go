@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // startTimeout is how long a Redis may take to answer, on a busy machine.
@@ -24,16 +26,42 @@ type Redis struct {
 	t        testing.TB
 	dir      string
 	port     int
+	certs    *Certificates // nil: no TLS
+	sentinel bool
 	settings []string
 
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when cmd has ended and was waited for
 }
 
+// Durable are the settings of a Redis that has each write on the disk before it answers.
+var Durable = []string{"appendonly yes", "appendfsync always"}
+
 // StartRedis starts a redis-server (Debian package redis-server), and returns when it answers.
-// Settings are lines of its configuration, such as "appendonly yes" or "requirepass secret"; it
+// Settings are lines of its configuration, such as "requirepass secret" or those of [Durable]; it
 // keeps nothing on the disk without one that says so.
 func StartRedis(t testing.TB, settings ...string) *Redis {
+	t.Helper()
+	return startRedis(t, &Redis{settings: settings})
+}
+
+// StartTLSRedis is [StartRedis] with a server that speaks TLS only, and wants a certificate of
+// each client.
+func StartTLSRedis(t testing.TB, certs *Certificates, settings ...string) *Redis {
+	t.Helper()
+	return startRedis(t, &Redis{certs: certs, settings: settings})
+}
+
+// StartReplica starts a replica of a server, and returns when it has the server's data.
+func StartReplica(t testing.TB, master *Redis, settings ...string) *Redis {
+	t.Helper()
+	r := StartRedis(t, append([]string{fmt.Sprintf("replicaof 127.0.0.1 %d", master.port)}, settings...)...)
+	poll(t, "the replica has the data of its master", r.synced)
+	return r
+}
+
+// startRedis gives a server a place and starts it.
+func startRedis(t testing.TB, r *Redis) *Redis {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Fatalf("this test needs redis-server, which is in the Debian package redis-server: %v", err)
@@ -43,7 +71,7 @@ func StartRedis(t testing.TB, settings ...string) *Redis {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Redis{t: t, dir: dir, settings: settings}
+	r.t, r.dir = t, dir
 	t.Cleanup(func() {
 		r.Kill()
 		if err := os.RemoveAll(dir); err != nil {
@@ -52,8 +80,9 @@ func StartRedis(t testing.TB, settings ...string) *Redis {
 	})
 	for range 50 {
 		// Below the ports that the system gives to outgoing connections and to listeners on port
-		// 0, so that nobody takes this one while the server is stopped.
-		r.port = 10_000 + rand.IntN(20_000)
+		// 0, so that nobody takes this one while the server is stopped. The 10,000 above these are
+		// for what the nodes of a Cluster say to each other.
+		r.port = 10_000 + rand.IntN(10_000)
 		if err = r.start(); err == nil {
 			return r
 		}
@@ -69,10 +98,37 @@ func StartRedis(t testing.TB, settings ...string) *Redis {
 func (r *Redis) Addr() string { return fmt.Sprintf("127.0.0.1:%d", r.port) }
 
 // URL is the address as a URL, without user and password.
-func (r *Redis) URL() string { return "redis://" + r.Addr() }
+func (r *Redis) URL() string {
+	if r.certs != nil {
+		return "rediss://" + r.Addr()
+	}
+	return "redis://" + r.Addr()
+}
 
 // SocketURL is a URL of the same server by way of its Unix socket.
 func (r *Redis) SocketURL() string { return "unix://" + r.socket() }
+
+// Client is a client of a test's own, as the default user, to look behind a store.
+func (r *Redis) Client() *redis.Client {
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: r.socket(), DisableIdentity: true})
+	r.t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// info is one line of what the server says of itself; "" where it says nothing.
+func (r *Redis) info(section, name string) string {
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: r.socket(), MaxRetries: -1})
+	defer client.Close()
+	for line := range strings.Lines(client.Info(r.t.Context(), section).Val()) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+":"); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// synced says whether a replica has the data of its master.
+func (r *Redis) synced() bool { return r.info("replication", "master_link_status") == "up" }
 
 func (r *Redis) socket() string { return filepath.Join(r.dir, "redis.sock") }
 
@@ -101,6 +157,23 @@ func (r *Redis) Kill() {
 	r.cmd = nil
 }
 
+// Pause stops the server without ending it: its connections stay, and nothing answers. Resume,
+// Kill and the end of the test end that.
+func (r *Redis) Pause() {
+	r.t.Helper()
+	if err := r.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// Resume is the end of a Pause.
+func (r *Redis) Resume() {
+	r.t.Helper()
+	if err := r.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 // Restart starts the server again after Stop or Kill, on the same port and with the same
 // directory, and returns when it answers.
 func (r *Redis) Restart() {
@@ -115,16 +188,23 @@ func (r *Redis) Restart() {
 // port is taken, whoever has it would answer too.
 func (r *Redis) start() error {
 	_ = os.Remove(r.socket())
-	config := append([]string{
+	config := []string{
 		"bind 127.0.0.1",
-		fmt.Sprintf("port %d", r.port),
 		fmt.Sprintf("unixsocket %q", r.socket()),
 		fmt.Sprintf("dir %q", r.dir),
 		`logfile "redis.log"`,
-		`save ""`,
-		"appendonly no",
 		"daemonize no",
-	}, r.settings...)
+	}
+	if r.certs != nil {
+		config = append(config, "port 0", fmt.Sprintf("tls-port %d", r.port), fmt.Sprintf("tls-ca-cert-file %q", r.certs.CA),
+			fmt.Sprintf("tls-cert-file %q", r.certs.Cert), fmt.Sprintf("tls-key-file %q", r.certs.Key))
+	} else {
+		config = append(config, fmt.Sprintf("port %d", r.port))
+	}
+	if !r.sentinel {
+		config = append(config, `save ""`, "appendonly no", "repl-diskless-sync-delay 0")
+	}
+	config = append(config, r.settings...)
 	path := filepath.Join(r.dir, "redis.conf")
 	if err := os.WriteFile(path, []byte(strings.Join(config, "\n")+"\n"), 0o600); err != nil {
 		return err
@@ -133,6 +213,9 @@ func (r *Redis) start() error {
 		return err
 	}
 	cmd := exec.Command("redis-server", path)
+	if r.sentinel {
+		cmd.Args = append(cmd.Args, "--sentinel")
+	}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -186,25 +269,4 @@ func answers(socket string) bool {
 	}
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	return err == nil && (strings.HasPrefix(line, "+PONG") || strings.HasPrefix(line, "-NOAUTH"))
-}
-
-// poll waits until something is so, or the test has waited long enough.
-func poll(t testing.TB, what string, so func() bool) {
-	t.Helper()
-	Poll(t, startTimeout, what, so)
-}
-
-// Poll waits until something is so, and fails the test when it is not in time.
-func Poll(t testing.TB, within time.Duration, what string, so func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(within)
-	for !so() {
-		select {
-		case <-deadline:
-			t.Fatalf("%s: not within %v", what, within)
-		case <-tick.C:
-		}
-	}
 }

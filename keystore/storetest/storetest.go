@@ -1,6 +1,6 @@
 // Package storetest is the test kit of everything that stands on a [keystore.Store]: [Run] holds
-// a store to the contract, [StartRedis] gives a test a Redis of its own, [Benchmark] measures what
-// every store is measured by. Only tests import it.
+// a store to the contract, [StartRedis], [StartSentinel] and [StartCluster] give a test a Redis of
+// its own, [Benchmark] measures what every store is measured by. Only tests import it.
 package storetest
 
 import (
@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t testing.TB) keystore.Store) {
 		{"Records", recordTests()},
 		{"Indexes", indexTests()},
 		{"Log", logTests()},
+		{"ChangeLog", changeLogTests()},
 		{"Races", raceTests()},
 		{"Calls", callTests()},
 	} {
