@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/maypok86/otter/v2"
 )
@@ -152,13 +151,3 @@ func (f *facts[K, V]) size() int { return f.known.EstimatedSize() }
 func (f *facts[K, V]) resize(size int) { f.known.SetMaximum(uint64(size)) }
 
 func (f *facts[K, V]) close() { f.known.StopAllGoroutines() }
-
-// pauseOf sleeps, unless ctx ends first.
-func pauseOf(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-}

@@ -18,41 +18,36 @@ const (
 )
 
 // follow keeps the view to the change log for as long as ctx lives.
+//
+// That the store cannot be asked for a while is no reason to forget: the log goes on where it was,
+// and until then the view's age says what its knowledge is worth. A gap is: whatever was in it may
+// have changed.
 func (v *View) follow(ctx context.Context) {
-	pause := shortestPause
-	failed := func(err error) {
-		if ctx.Err() != nil {
-			return // that is why it failed
+	var at Position
+	following, pause := false, shortestPause
+	for ctx.Err() == nil {
+		var err error
+		if following {
+			at, err = v.readOn(ctx, at)
+		} else {
+			at, err = v.beginAnew(ctx)
 		}
-		v.stats.followErrors.Add(1)
+		switch {
+		case err == nil:
+			following, pause = true, shortestPause
+			continue
+		case ctx.Err() != nil:
+			return // that is why it failed
+		case errors.Is(err, ErrLogGap):
+			following = false
+			v.unknown()
+			v.stats.gaps.Add(1)
+		default:
+			v.stats.followErrors.Add(1)
+		}
 		v.opts.Report(err)
 		pauseOf(ctx, pause)
 		pause = min(2*pause, longestPause)
-	}
-	for ctx.Err() == nil {
-		at, err := v.beginAnew(ctx)
-		if err != nil {
-			failed(err)
-			continue
-		}
-		// That the store cannot be asked for a while is no reason to forget: the log goes on where
-		// it was, and until then the view's age says how much it is worth.
-		for ctx.Err() == nil {
-			pause = shortestPause
-			at, err = v.readOn(ctx, at)
-			for err != nil && !errors.Is(err, ErrLogGap) && ctx.Err() == nil {
-				failed(err)
-				at, err = v.readOn(ctx, at)
-			}
-			if err != nil {
-				break
-			}
-		}
-		if errors.Is(err, ErrLogGap) {
-			v.unknown()
-			v.stats.gaps.Add(1)
-			v.opts.Report(err)
-		}
 	}
 }
 
@@ -94,4 +89,14 @@ func (v *View) readOn(ctx context.Context, at Position) (Position, error) {
 		v.freshAsOf(began, next.Seq)
 	}
 	return next, nil
+}
+
+// pauseOf sleeps, unless ctx ends first.
+func pauseOf(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }

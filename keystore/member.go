@@ -23,7 +23,8 @@ func membersIndex(deploymentID string) string { return "members/" + deploymentID
 // memberRecord and memberName: a user ID may have any characters, a name in the store only
 // printable ASCII.
 func memberRecord(deploymentID, name string) string { return "member/" + deploymentID + "/" + name }
-func memberName(user string) string                 { return base64.RawURLEncoding.EncodeToString([]byte(user)) }
+
+func memberName(user string) string { return base64.RawURLEncoding.EncodeToString([]byte(user)) }
 
 // PutMember gives a user a role in a Deployment, in place of the one they had. Errors:
 // [ErrInvalid], [ErrNotFound] without the Deployment, [ErrLimit] when it has [MaxMembers].
