@@ -261,22 +261,7 @@ func TestStaleFillDoesNotSurvive(t *testing.T) {
 			t.Parallel()
 			k := newViewKit(t)
 			key, _ := k.key()
-			read, goOn := make(chan struct{}), make(chan struct{})
-			var held atomic.Bool
-			hook := func(name string) {
-				if name == "key/"+key.ID && held.CompareAndSwap(false, true) {
-					close(read)
-					<-goOn
-				}
-			}
-			k.store.onGet.Store(&hook)
-
-			answered := make(chan error)
-			go func() {
-				_, err := k.Key(k.ctx(), key.ID, maxAge)
-				answered <- err
-			}()
-			<-read
+			goOn, answered := k.holdRead(k.ctx(), key.ID)
 			if err := end(k, key.ID); err != nil {
 				t.Fatal(err)
 			}
@@ -290,6 +275,47 @@ func TestStaleFillDoesNotSurvive(t *testing.T) {
 			k.wantKey(key.ID, keystore.ErrNotFound)
 		})
 	}
+}
+
+// The same, when nobody waits for the read any more who would put the question again.
+func TestAbandonedStaleFillDoesNotSurvive(t *testing.T) {
+	t.Parallel()
+	k := newViewKit(t)
+	// Often, because one who has gone away may still put it again.
+	for range 20 {
+		key, _ := k.key()
+		ctx, cancel := context.WithCancel(k.ctx())
+		goOn, answered := k.holdRead(ctx, key.ID)
+		if err := k.other.DeleteKey(k.ctx(), by, "dep1", key.ID); err != nil {
+			t.Fatal(err)
+		}
+		k.caughtUp()
+		cancel()
+		close(goOn)
+		<-answered
+		k.wantKey(key.ID, keystore.ErrNotFound)
+	}
+}
+
+// holdRead asks for a key, and holds the read of the store back when it has its answer, until goOn
+// is closed.
+func (k *viewKit) holdRead(ctx context.Context, id string) (goOn chan struct{}, answered chan error) {
+	goOn, answered = make(chan struct{}), make(chan error, 1)
+	read := make(chan struct{})
+	var held atomic.Bool
+	hook := func(name string) {
+		if name == "key/"+id && held.CompareAndSwap(false, true) {
+			close(read)
+			<-goOn
+		}
+	}
+	k.store.onGet.Store(&hook)
+	go func() {
+		_, err := k.Key(ctx, id, maxAge)
+		answered <- err
+	}()
+	<-read
+	return goOn, answered
 }
 
 func TestConcurrentMissesCostOneRead(t *testing.T) {

@@ -218,9 +218,7 @@ func (s *Store) follow(from point, found []redis.XMessage) ([]keystore.LogEntry,
 			return nil, from, s.unavailable(fmt.Errorf("an entry of the log has no number: %q", text("seq")))
 		case seq > at.seq+1:
 			return nil, from, s.gap("it was trimmed: entries %d to %d are gone", at.seq+1, seq-1)
-		case seq <= at.seq:
-			return nil, from, s.gap("it goes back from %d to %d: writes were lost", at.seq, seq)
-		case text("after") != at.mark:
+		case seq <= at.seq, text("after") != at.mark:
 			return nil, from, s.gap("entry %d is of another history: writes were lost", seq)
 		}
 		entries = append(entries, keystore.LogEntry{Seq: seq, Event: []byte(text("event"))})
