@@ -71,8 +71,7 @@ func (a *App) identify(ctx context.Context, cred credential) (identity, *refusal
 	}
 	key, err := n.view.Key(ctx, claims.ClientID, a.maxStaleness)
 	if err != nil {
-		_, gone := n.view.Deployment(ctx, claims.DeploymentID, a.maxStaleness)
-		refused := keyRefusal(err, errors.Is(gone, keystore.ErrNotFound))
+		refused := keyRefusal(err, errors.Is(err, keystore.ErrNotFound) && a.deploymentGone(ctx, n, claims.DeploymentID))
 		refused.keyID = claims.ClientID
 		return identity{}, refused
 	}
@@ -81,6 +80,13 @@ func (a *App) identify(ctx context.Context, cred credential) (identity, *refusal
 		refused.keyID = claims.ClientID
 	}
 	return id, refused
+}
+
+// deploymentGone says why a key is gone. It must not be asked in an outage, where it would only wait
+// for the store once more.
+func (a *App) deploymentGone(ctx context.Context, n *node, id string) bool {
+	_, err := n.view.Deployment(ctx, id, a.maxStaleness)
+	return errors.Is(err, keystore.ErrNotFound)
 }
 
 // merge is who a token is of and what they may do: what the token says, as far as its key still

@@ -97,7 +97,7 @@ func tokenRefusal(err error) *refusal {
 // that was deleted is gone too.
 func keyRefusal(err error, deploymentGone bool) *refusal {
 	switch {
-	case errors.Is(err, keystore.ErrNotFound) && deploymentGone:
+	case deploymentGone:
 		return &refusal{code: codeInvalidToken, description: "the Deployment of this access token was deleted", cause: err}
 	case errors.Is(err, keystore.ErrNotFound):
 		return &refusal{code: codeInvalidToken, description: "the key of this access token was deleted", cause: err}
