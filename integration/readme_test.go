@@ -245,3 +245,11 @@ func redisKeys(t *testing.T, server *storetest.Redis) int {
 	}
 	return int(size)
 }
+
+// The commands of the operations manual, beside a gateway.
+func TestOperationsManual(t *testing.T) {
+	t.Parallel()
+	tour := newTour(t, func(caddyfile string) string { return caddyfile })
+	tour.start(runCommand)
+	tour.run(readBlocks(t, "../docs/operations.md"))
+}

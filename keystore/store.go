@@ -51,11 +51,10 @@ type ChangeLog interface {
 	// Next reads up to [MaxNext] entries that come right after a position, oldest first, and waits
 	// for up to wait when there are none yet. It returns the position of the last one, or after.
 	//
-	// No entries and no error say that there was none at some moment since the call began, which may
-	// be before wait is over. The
-	// error wraps [ErrLogGap] when entries after the position are gone or never were: the log was
-	// trimmed, or a database that took over had not got the last changes. Whoever follows the log
-	// then knows nothing any more and begins again at Head.
+	// No entries and no error say that there was none at some moment since the call began; that may
+	// come before wait is over. The error wraps [ErrLogGap] when entries after the position are gone
+	// or never were: the log was trimmed, or a database that took over had not got the last changes.
+	// Whoever follows the log then knows nothing any more and begins again at Head.
 	Next(ctx context.Context, after Position, wait time.Duration) ([]LogEntry, Position, error)
 }
 
