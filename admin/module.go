@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -84,21 +85,37 @@ func announce(change keystore.Event) {
 	}
 }
 
-// endpointCaller is the owner of the certificate on the remote admin endpoint, and "admin" on the
+// localCaller is who calls the local admin endpoint.
+const localCaller = "admin"
+
+// endpointCaller is the owner of the certificate on the remote admin endpoint, and localCaller on the
 // local one, which knows no callers.
 func endpointCaller(r *http.Request) keystore.Caller {
-	by := keystore.Caller{Name: "admin"}
+	by := keystore.Caller{Name: localCaller}
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		by.Address = host
 	}
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-		certificate := r.TLS.PeerCertificates[0]
-		by.Name = certificate.Subject.CommonName
-		if by.Name == "" {
-			by.Name = certificate.Subject.String()
-		}
+		by.Name = certificateName(r.TLS.PeerCertificates[0])
 	}
 	return by
+}
+
+// certificateName is what a person would call the owner of a certificate. It is never empty, and
+// never what the local endpoint's caller is called.
+func certificateName(certificate *x509.Certificate) string {
+	names := []string{certificate.Subject.CommonName}
+	names = append(names, certificate.EmailAddresses...)
+	names = append(names, certificate.DNSNames...)
+	for _, uri := range certificate.URIs {
+		names = append(names, uri.String())
+	}
+	for _, name := range names {
+		if name != "" && name != localCaller {
+			return name
+		}
+	}
+	return "certificate " + certificate.SerialNumber.String()
 }
 
 // Interface guards
