@@ -85,13 +85,10 @@ func announce(change keystore.Event) {
 	}
 }
 
-// localCaller is who calls the local admin endpoint.
-const localCaller = "admin"
-
-// endpointCaller is the owner of the certificate on the remote admin endpoint, and localCaller on the
+// endpointCaller is the owner of the certificate on the remote admin endpoint, and "admin" on the
 // local one, which knows no callers.
 func endpointCaller(r *http.Request) keystore.Caller {
-	by := keystore.Caller{Name: localCaller}
+	by := keystore.Caller{Name: "admin"}
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		by.Address = host
 	}
@@ -101,8 +98,7 @@ func endpointCaller(r *http.Request) keystore.Caller {
 	return by
 }
 
-// certificateName is what a person would call the owner of a certificate. It is never empty, and
-// never what the local endpoint's caller is called.
+// certificateName is what a person would call the owner of a certificate. It is never empty.
 func certificateName(certificate *x509.Certificate) string {
 	names := []string{certificate.Subject.CommonName}
 	names = append(names, certificate.EmailAddresses...)
@@ -111,7 +107,7 @@ func certificateName(certificate *x509.Certificate) string {
 		names = append(names, uri.String())
 	}
 	for _, name := range names {
-		if name != "" && name != localCaller {
+		if name != "" {
 			return name
 		}
 	}
