@@ -12,7 +12,7 @@ ARGS ?=
 # The tools are built without -race, which would make them many times slower; they load packages with the flags above.
 tool = $$(GOFLAGS='$(FLAGS)' go tool -modfile=tools/go.mod -n $(1))
 
-.PHONY: help test lint lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile build bench-go needs clean
+.PHONY: help test lint lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile build bench-go figures needs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,11 @@ build: ## build bin/caddy, with the race detector, as the tests do
 bench-go: GOFLAGS := $(FLAGS)
 bench-go: ## run the Go benchmarks
 	go test -run '^$$' -bench . -benchmem ./keystore/... ./token ./caddymodule
+
+figures: needs ## print the figures of docs/operations.md; takes half an hour
+	DEPLOYMENT_KEYS_LONG=1 go test -count=1 -timeout 60m -v ./integration \
+		-run 'OnOtherNodes|Failover|KilledGateway|MissedChanges|AskRedisNothing|ManyKeys|Bounded|BlockedLink|KilledDurable|LeaveNothing' \
+		| grep -E 'figure:|^(ok|FAIL|---)'
 
 needs: ## install the programs that the tests run, those that are missing
 	@tools/install-needs

@@ -24,6 +24,8 @@ const (
 // and HTTP Basic without any escaping, and found whole by a double click.
 var secretEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
+var prefixChecksum = crc32.ChecksumIEEE([]byte(SecretPrefix))
+
 // redacted stands wherever a secret would have been printed.
 const redacted = "[redacted]"
 
@@ -57,7 +59,9 @@ func ParseSecret(text string) (Secret, error) {
 	copy(s.random[:], raw[:secretSize])
 	// The last character has spare bits, which the decoder ignores: only the form that this
 	// package writes is accepted, so that one secret has one text.
-	if binary.BigEndian.Uint32(raw[secretSize:]) != s.checksum() || s.Reveal() != text {
+	var again [secretTextSize - len(SecretPrefix)]byte
+	secretEncoding.Encode(again[:], raw[:])
+	if binary.BigEndian.Uint32(raw[secretSize:]) != s.checksum() || string(again[:]) != text[len(SecretPrefix):] {
 		return Secret{}, errSecretForm
 	}
 	return s, nil
@@ -79,7 +83,7 @@ func (s Secret) Reveal() string {
 // checksum covers the prefix, so that it also tells this product's secrets from others that
 // happen to have the same shape.
 func (s Secret) checksum() uint32 {
-	return crc32.Update(crc32.ChecksumIEEE([]byte(SecretPrefix)), crc32.IEEETable, s.random[:])
+	return crc32.Update(prefixChecksum, crc32.IEEETable, s.random[:])
 }
 
 // String is "[redacted]".

@@ -78,10 +78,10 @@ func (v *vault) code(key []byte, name string, content []byte) []byte {
 	if err != nil {
 		panic(err) // only for a key of the wrong length, and vaultKeySize is right
 	}
-	h.Write([]byte(name))
-	h.Write([]byte{0})
-	h.Write(content)
-	return h.Sum(make([]byte, 0, codeSize))
+	text := make([]byte, 0, len(name)+1+len(content)+codeSize)
+	text = append(append(append(text, name...), 0), content...)
+	h.Write(text)
+	return h.Sum(text[len(text):])
 }
 
 // seal encrypts a signing key for the store; kid is bound to it.
