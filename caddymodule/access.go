@@ -111,9 +111,13 @@ func (a *App) verify(ctx context.Context, cred credential) (*token.Verified, *re
 	}
 	verified, err := a.verifier.Verify(ring, cred.bearer)
 	if errors.Is(err, token.ErrUnknownKey) {
-		if newer, ok := a.signing.reload(ctx); ok {
-			verified, err = a.verifier.Verify(newer, cred.bearer)
+		if unread := a.signing.reload(ctx); unread != nil {
+			return nil, unavailable(unread)
 		}
+		if ring, err = a.signing.ring(ctx); err != nil {
+			return nil, unavailable(err)
+		}
+		verified, err = a.verifier.Verify(ring, cred.bearer)
 	}
 	if err != nil {
 		if malformed := cred.malformedBearer(); malformed != nil {

@@ -248,7 +248,9 @@ func (a *App) refused(in *requestCounters, refused *refusal, clientIP string, fi
 // with every request; what a client did wrong at the debug level only.
 func (a *App) report(refused *refusal, fields ...zap.Field) {
 	logger, level, message := a.logger, zapcore.DebugLevel, "refused"
-	if refused.code == codeUnavailable || errors.Is(refused.cause, keystore.ErrAltered) {
+	// A client that went away while the store was asked is no outage.
+	outage := refused.code == codeUnavailable && !errors.Is(refused.cause, context.Canceled)
+	if outage || errors.Is(refused.cause, keystore.ErrAltered) {
 		logger, level, message = a.faults, zapcore.ErrorLevel, "a credential could not be checked"
 	}
 	if entry := logger.Check(level, message); entry != nil {

@@ -200,6 +200,22 @@ func TestExpiredTokenSaysSinceWhen(t *testing.T) {
 	expectError(t, serve(t, newAuth(app, nil), r), 401, codeInvalidToken, "expired at "+now.Add(-time.Minute).UTC().Format(time.RFC3339))
 }
 
+// A token of a signing key that this node has not heard of, while it cannot ask: nothing is known.
+func TestUnknownSigningKeyInAnOutageIs503(t *testing.T) {
+	t.Parallel()
+	app, other := newTestApp(t, nil), newTestApp(t, nil) // two stores, two signing keys
+	r := httptest.NewRequest("GET", "/dep1/api", nil)
+	r.Header = bearer(other.token(t, other.key))
+	h := newAuth(app, nil)
+	expectError(t, serve(t, h, r), 401, codeInvalidToken, "not a valid access token")
+
+	app.signing.last.Store(nil)
+	app.release() // closes the store
+	for range 3 {
+		expectError(t, serve(t, h, r), 503, codeUnavailable, "try again")
+	}
+}
+
 func TestAppThatHasNotStartedAnswers503(t *testing.T) {
 	t.Parallel()
 	started := newTestApp(t, nil)

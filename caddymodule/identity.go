@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"io"
 	"net/http"
 	"strings"
 
@@ -33,8 +34,8 @@ type identity struct {
 	scopes       keystore.Scopes
 }
 
-// checkTrailers refuses trailers that would speak of identity: reverse_proxy forwards a declared
-// trailer after everything that could have removed it.
+// checkTrailers refuses trailers that are announced and would speak of identity. Those that come
+// unannounced are not passed on either: see attach.
 func checkTrailers(r *http.Request) *refusal {
 	for name := range r.Trailer {
 		if isIdentityHeader(name) || strings.EqualFold(name, "Authorization") {
@@ -49,6 +50,9 @@ func checkTrailers(r *http.Request) *refusal {
 func (id *identity) attach(r *http.Request, repl *caddy.Replacer, keepAuthorization bool) {
 	header := r.Header
 	removeReserved(header)
+	if r.Trailer != nil && r.Body != nil {
+		r.Body = onlyAnnounced(r.Body, r.Trailer)
+	}
 	if !keepAuthorization {
 		delete(header, "Authorization")
 	}
@@ -73,15 +77,53 @@ var scopeValues = func() (values [keystore.AllScopes + 1]any) {
 	return values
 }()
 
-// removeReserved removes the identity and override headers in all their spellings, and takes
-// the identity headers out of Connection: a header that is named there is dropped on the way to
-// the upstream, after it was set here.
+// announcedBody is a body whose trailers are those that were announced, and so were looked at by
+// checkTrailers. net/http adds all that come at the end of the body to the announced ones, and
+// reverse_proxy forwards them.
+type announcedBody struct {
+	io.ReadCloser
+	trailer   http.Header
+	announced map[string]bool
+}
+
+func onlyAnnounced(body io.ReadCloser, trailer http.Header) *announcedBody {
+	b := &announcedBody{body, trailer, make(map[string]bool, len(trailer))}
+	for name := range trailer {
+		b.announced[name] = true
+	}
+	return b
+}
+
+// Read drops the others in the very call that ends the body: whoever reads it looks at the
+// trailers after that.
+func (b *announcedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		for name := range b.trailer {
+			if !b.announced[name] {
+				delete(b.trailer, name)
+			}
+		}
+	}
+	return n, err
+}
+
+// removeReserved removes the identity and override headers in all their spellings, and upgrades
+// of the connection but to a WebSocket, and takes the identity headers out of Connection: a header
+// that is named there is dropped on the way to the upstream, after it was set here.
 func removeReserved(header http.Header) {
 	for name := range header {
 		if isIdentityHeader(name) || isOverrideHeader(name) {
 			delete(header, name)
 		}
 	}
+	// Of what a connection can be upgraded to, only a WebSocket is still the one request that was
+	// authorized; through an h2c tunnel a client would send others, to any path, with any header.
+	if upgrade, ok := header["Upgrade"]; ok && (len(upgrade) != 1 || !strings.EqualFold(upgrade[0], "websocket")) {
+		delete(header, "Upgrade")
+	}
+	delete(header, "Http2-Settings")
+
 	connection, ok := header["Connection"]
 	if !ok {
 		return

@@ -58,6 +58,25 @@ func TestAttachKeepsValuesApart(t *testing.T) {
 	}
 }
 
+func TestAttachLetsOnlyWebSocketsUpgrade(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		upgrade []string
+		passes  bool
+	}{
+		{[]string{"websocket"}, true}, {[]string{"WebSocket"}, true},
+		{[]string{"h2c"}, false}, {[]string{"websocket, h2c"}, false}, {[]string{"websocket", "h2c"}, false}, {[]string{"TLS/1.0"}, false},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header["Upgrade"], r.Header["Http2-Settings"] = test.upgrade, []string{"AAMAAABk"}
+		id := identity{"key1", "dep1", keystore.AllScopes}
+		id.attach(r, caddy.NewReplacer(), false)
+		if _, ok := r.Header["Upgrade"]; ok != test.passes || r.Header["Http2-Settings"] != nil {
+			t.Errorf("Upgrade: %q passes: %v, want %v; HTTP2-Settings %q", test.upgrade, ok, test.passes, r.Header["Http2-Settings"])
+		}
+	}
+}
+
 func TestCheckTrailers(t *testing.T) {
 	t.Parallel()
 	for name, refused := range map[string]bool{

@@ -21,7 +21,7 @@ type signing struct {
 
 	loading singleflight.Group
 	loaded  atomic.Pointer[loadedRing]
-	last    atomic.Int64 // Unix nanoseconds of the last reload that was provoked from outside
+	last    atomic.Pointer[reloaded] // nil: not yet
 }
 
 // loadedRing is a ring, and which version of the signing keys it holds at least.
@@ -30,36 +30,59 @@ type loadedRing struct {
 	version uint64
 }
 
+// reloadInterval is how often a token with an unknown key may make a node read the signing keys
+// again, since anybody can send such a token; and how often that is tried while it fails.
+const reloadInterval = time.Second
+
+// A reloaded is the outcome of reading the signing keys again.
+type reloaded struct {
+	at  time.Time
+	err error
+}
+
 // ring is the signing keys as this node knows them. They are read from the store the first time,
 // which can be before the store was ever reached, and again when they have changed; if that
 // cannot be done then, those that were known go on.
 func (s *signing) ring(ctx context.Context) (*token.Ring, error) {
 	loaded := s.loaded.Load()
-	if loaded != nil {
-		if n, err := s.node(); err != nil || n.view.SigningKeysVersion() == loaded.version {
-			return loaded.Ring, nil
-		}
+	if loaded == nil {
+		return s.load(ctx)
 	}
-	ring, err := s.load(ctx)
-	if err != nil && loaded != nil {
+	n, err := s.node()
+	if err != nil || n.view.SigningKeysVersion() == loaded.version {
 		return loaded.Ring, nil
 	}
-	return ring, err
+	if last := s.recent(); last != nil && last.err != nil {
+		return loaded.Ring, nil
+	}
+	if err := s.readAgain(ctx); err != nil {
+		return loaded.Ring, nil
+	}
+	return s.loaded.Load().Ring, nil
 }
 
-// reloadInterval is how often a token with an unknown key may make a node read the signing keys
-// again. Anybody can send such a token.
-const reloadInterval = time.Second
-
-// reload reads the signing keys again, for a token that names one which this node does not
-// know: another node may have made it since. It reports whether it did.
-func (s *signing) reload(ctx context.Context) (*token.Ring, bool) {
-	now, last := s.now().UnixNano(), s.last.Load()
-	if now-last < int64(reloadInterval) || !s.last.CompareAndSwap(last, now) {
-		return nil, false
+// reload reads the signing keys again for a token that names one which this node does not know:
+// another node may have made it. Done within reloadInterval, it is as that ended. Its error says
+// that nothing is known of such keys.
+func (s *signing) reload(ctx context.Context) error {
+	if last := s.recent(); last != nil {
+		return last.err
 	}
-	ring, err := s.load(ctx)
-	return ring, err == nil
+	return s.readAgain(ctx)
+}
+
+// recent is how it ended when the keys were read again within reloadInterval, or nil.
+func (s *signing) recent() *reloaded {
+	if last := s.last.Load(); last != nil && s.now().Sub(last.at) < reloadInterval {
+		return last
+	}
+	return nil
+}
+
+func (s *signing) readAgain(ctx context.Context) error {
+	_, err := s.load(ctx)
+	s.last.Store(&reloaded{s.now(), err})
+	return err
 }
 
 // load reads the signing keys, and makes one when the store has none of the algorithm. Of

@@ -126,9 +126,10 @@ func (p storePlace) open(ctx context.Context) (*node, func(), error) {
 	}
 	release := func() { _, _ = nodes.Delete(key) }
 	n := pooled.(*node)
-	// An embedded store that was open already may have been opened with another secret.
-	if shared && !p.remote() && len(p.master) > 0 {
-		if err := n.keys.Opens(ctx, p.master); err != nil {
+	// An embedded store that was open already must open with this configuration's secret too, or
+	// the next start of the process would fail.
+	if shared && !p.remote() {
+		if err := p.checkSecret(ctx, n); err != nil {
 			release()
 			return nil, nil, fmt.Errorf("embedded store %s: %w", p.file(), err)
 		}
@@ -184,6 +185,14 @@ func (p storePlace) embeddedSecret(ctx context.Context, store keystore.Store) ([
 		return nil, err
 	}
 	return localSecret(filepath.Join(p.directory, secretFile), !initialized)
+}
+
+func (p storePlace) checkSecret(ctx context.Context, n *node) error {
+	master, err := p.embeddedSecret(ctx, n.store)
+	if err != nil {
+		return err
+	}
+	return n.keys.Opens(ctx, master)
 }
 
 // localSecret reads the master secret of an embedded store. It makes one only for a store that

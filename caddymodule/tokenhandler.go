@@ -17,9 +17,11 @@ func init() {
 
 // The paths that TokenHandler answers.
 const (
-	pathToken    = "/oauth/token"
-	pathJWKS     = "/.well-known/jwks.json"
-	pathMetadata = "/.well-known/oauth-authorization-server"
+	pathToken      = "/oauth/token"
+	pathJWKS       = "/.well-known/jwks.json"
+	pathRevoke     = "/oauth/revoke"
+	pathIntrospect = "/oauth/introspect"
+	pathMetadata   = "/.well-known/oauth-authorization-server"
 )
 
 // TokenHandler is the authorization server. It answers, whatever site it is on:
@@ -32,7 +34,7 @@ const (
 //   - GET /.well-known/oauth-authorization-server: its metadata (RFC 8414), if the app
 //     deployment_keys has an issuer.
 //
-// It passes every other request on.
+// It answers /oauth/revoke and /oauth/introspect with 501, and passes every other request on.
 type TokenHandler struct {
 	app *App
 }
@@ -60,6 +62,12 @@ func (h *TokenHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next ca
 		return h.serveJWKS(w, r)
 	case pathMetadata:
 		return h.serveMetadata(w, r)
+	case pathRevoke, pathIntrospect:
+		// Passed on, they could come to a site's empty 200, which to RFC 7009 section 2.2 means that
+		// a token was revoked.
+		return writeJSON(w, http.StatusNotImplemented, map[string]string{
+			"error": "unsupported", "error_description": "this gateway does not offer " + r.URL.Path + "; to end tokens, delete their key",
+		})
 	}
 	return next.ServeHTTP(w, r)
 }

@@ -194,6 +194,8 @@ func TestTokenHandlerPaths(t *testing.T) {
 		{"POST", "/.well-known/jwks.json", 405, "GET, HEAD", ""},
 		{"GET", "/.well-known/oauth-authorization-server", 200, "", `"token_endpoint":"https://auth.example.com/oauth/token"`},
 		{"DELETE", "/.well-known/oauth-authorization-server", 405, "GET, HEAD", ""},
+		{"POST", "/oauth/revoke", 501, "", "does not offer /oauth/revoke"},
+		{"POST", "/oauth/introspect", 501, "", "does not offer /oauth/introspect"},
 		{"GET", "/", 200, "", "passed"},
 		{"POST", "/oauth/token/", 200, "", "passed"},
 		{"POST", "/token", 200, "", "passed"},

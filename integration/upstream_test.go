@@ -107,6 +107,15 @@ func TestRequestsThatCouldBeReadInTwoWaysAreRefused(t *testing.T) {
 			t.Errorf("the upstream got the trailers %v", got.Trailer)
 		}
 	})
+	// net/http takes every trailer that comes for announced as soon as one was.
+	t.Run("undeclared trailers beside a declared one", func(t *testing.T) {
+		request := strings.Replace(chunked("X-Checksum"), "X-Checksum: dep2\n",
+			"X-Checksum: dep2\nX-Deployment-Id: dep2\nx_deployment_key_id: dep2\nAuthorization: dep2\nX-Other: dep2\n", 1)
+		g.raw(t, request).Want(http.StatusOK)
+		if got := to.takeOne(t); len(got.Trailer) != 1 || got.Trailer.Get("X-Checksum") != "dep2" {
+			t.Errorf("the upstream got the trailers %v", got.Trailer)
+		}
+	})
 	// A trailer that was not announced is dropped on the way.
 	t.Run("undeclared trailer", func(t *testing.T) {
 		request := strings.Replace(chunked("X-Deployment-Id"), "Trailer: X-Deployment-Id\n", "", 1)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/maypok86/otter/v2"
 )
@@ -44,19 +45,31 @@ func newFacts[K comparable, V any](size int) *facts[K, V] {
 // get is what is known.
 func (f *facts[K, V]) get(name K) (*fact[V], bool) { return f.known.GetIfPresent(name) }
 
-// mostReadings bounds how often a question is put again because of changes meanwhile.
-const mostReadings = 3
+// mostReadings bounds how often a question is put again because of changes meanwhile, and
+// mostPatience how long an answer is waited for in all.
+const (
+	mostReadings = 3
+	mostPatience = ReadTimeout + ReadTimeout/5
+)
 
 // ask reads from the store, and remembers the answer. Of questions that come together, one is
 // put for all. An answer that a change has overtaken is not remembered, and asked for again.
 func (f *facts[K, V]) ask(ctx context.Context, name K, read func(context.Context, K) (V, error)) (*V, error) {
+	// The keystore bounds each read. That is not left to the last of it: where a disk stands still,
+	// nothing else ends a read of the embedded store.
+	patience := time.NewTimer(mostPatience)
+	defer patience.Stop()
 	for range mostReadings {
 		r, first := f.begin(name)
 		if first {
-			f.read(ctx, name, r, read)
+			// By itself, since it does not end with the request that happened to come first: others
+			// wait for it.
+			go f.read(context.WithoutCancel(ctx), name, r, read)
 		}
 		select {
 		case <-r.done:
+		case <-patience.C:
+			return nil, fmt.Errorf("%w: it takes longer than %s", ErrUnavailable, mostPatience)
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
 		}
@@ -78,10 +91,8 @@ func (f *facts[K, V]) begin(name K) (r *reading[V], first bool) {
 	return r, true
 }
 
-// read does not end with the request that happened to come first: others wait for it. The
-// keystore bounds it.
 func (f *facts[K, V]) read(ctx context.Context, name K, r *reading[V], read func(context.Context, K) (V, error)) {
-	value, err := read(context.WithoutCancel(ctx), name)
+	value, err := contained(ctx, name, read)
 	r.result = fact[V]{&value, err}
 	if err != nil {
 		r.result.value = nil
@@ -96,6 +107,17 @@ func (f *facts[K, V]) read(ctx context.Context, name K, r *reading[V], read func
 	if !r.overtook && (err == nil || errors.Is(err, ErrNotFound)) {
 		f.known.Set(name, &r.result)
 	}
+}
+
+// contained turns a panic of the store into an error: it happens in a goroutine of its own, where it
+// would end the process, and whoever waits would never be answered.
+func contained[K comparable, V any](ctx context.Context, name K, read func(context.Context, K) (V, error)) (value V, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("%w: a fault in the store: %v", ErrUnavailable, fault)
+		}
+	}()
+	return read(ctx, name)
 }
 
 func (f *facts[K, V]) wasOvertaken(r *reading[V]) bool {

@@ -222,6 +222,35 @@ func TestAbandonedReadStillAnswersOthers(t *testing.T) {
 	<-first
 }
 
+// A disk that stands still, and a database that panics, are outages like any other.
+func TestReadThatNeverEndsIsAnOutage(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]func(k *viewKit, goOn chan struct{}){
+		"stands still": func(_ *viewKit, goOn chan struct{}) { <-goOn },
+		"panics":       func(*viewKit, chan struct{}) { panic("page 7 is not there") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newViewKit(t)
+			key, _ := k.key()
+			goOn := make(chan struct{})
+			hook := func(string) { fault(k, goOn) }
+			k.store.onGet.Store(&hook)
+			var wait sync.WaitGroup
+			for range 5 {
+				wait.Go(func() { k.wantKey(key.ID, keystore.ErrUnavailable) })
+			}
+			wait.Wait()
+			k.store.onGet.Store(nil)
+			close(goOn)
+			storetest.Poll(t, 30*time.Second, "the key to be read", func() bool {
+				_, err := k.Key(k.ctx(), key.ID, maxAge)
+				return err == nil
+			})
+		})
+	}
+}
+
 func TestMadeUpKeyIDsDoNotReachTheStore(t *testing.T) {
 	t.Parallel()
 	k := newViewKit(t)
