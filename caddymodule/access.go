@@ -16,7 +16,7 @@ import (
 
 // authenticate is the key that a key ID and a secret are of.
 func (a *App) authenticate(ctx context.Context, id, secret string) (*keystore.Key, error) {
-	n, err := a.opened()
+	n, err := a.opened(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (a *App) identify(ctx context.Context, cred credential) (identity, *refusal
 	if refused != nil {
 		return identity{}, refused
 	}
-	n, err := a.opened()
+	n, err := a.opened(ctx)
 	if err != nil {
 		return identity{}, unavailable(err)
 	}

@@ -86,6 +86,7 @@ type App struct {
 	events        *announcer
 	maxStaleness  time.Duration
 	node          atomic.Pointer[node] // nil until Start
+	open          chan struct{}        // closed when node is there
 	release       func()               // gives the node back; nil until Start
 }
 
@@ -118,6 +119,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // configuration, beside a gateway that is running.
 func (a *App) Provision(ctx caddy.Context) (err error) {
 	a.logger = ctx.Logger()
+	a.open = make(chan struct{})
 	a.faults = a.logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
 		return zapcore.NewSamplerWithOptions(core, time.Second, 1, 0)
 	}))
@@ -183,6 +185,7 @@ func (a *App) Start() error {
 	a.release = release
 	n.view.Resize(a.CacheSize)
 	a.node.Store(n)
+	close(a.open)
 	metrics.nodes.started(a)
 	if a.events != nil {
 		go a.events.tellRefusals() // ends with the configuration
@@ -219,20 +222,31 @@ func (a *App) Cleanup() error {
 	return nil
 }
 
-// opened is the node, once it is open. Caddy starts apps in any order, so requests may come
-// before: the error then wraps [keystore.ErrUnavailable].
-func (a *App) opened() (*node, error) {
+// opened is the node. Caddy starts apps in any order, at a reload too, so requests may come to this
+// configuration before Start has opened the store: they wait for that, as they would for the
+// store. The error wraps [keystore.ErrUnavailable].
+func (a *App) opened(ctx context.Context) (*node, error) {
 	if n := a.node.Load(); n != nil {
 		return n, nil
 	}
-	return nil, fmt.Errorf("%w: the gateway is starting", keystore.ErrUnavailable)
+	patience := time.NewTimer(keystore.ReadTimeout)
+	defer patience.Stop()
+	select {
+	case <-a.open:
+		return a.node.Load(), nil
+	case <-ctx.Done():
+	case <-patience.C:
+	}
+	return nil, errNotStarted
 }
+
+var errNotStarted = fmt.Errorf("%w: the gateway is starting", keystore.ErrUnavailable)
 
 // Keystore is where keys live. Its error wraps [keystore.ErrUnavailable].
 func (a *App) Keystore() (*keystore.Keystore, error) {
-	n, err := a.opened()
-	if err != nil {
-		return nil, err
+	n := a.node.Load()
+	if n == nil {
+		return nil, errNotStarted
 	}
 	return n.keys, nil
 }

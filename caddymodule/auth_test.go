@@ -216,6 +216,30 @@ func TestUnknownSigningKeyInAnOutageIs503(t *testing.T) {
 	}
 }
 
+// At a reload, Caddy may start the sites of a configuration before the app that they need.
+func TestRequestsWaitForTheAppToStart(t *testing.T) {
+	t.Parallel()
+	started := newTestApp(t, nil)
+	raw := started.token(t, started.key)
+	late := &App{Audiences: started.Audiences, issuer: started.issuer, maxStaleness: started.maxStaleness, verifier: started.verifier, logger: started.logger, faults: started.faults}
+	late.open = make(chan struct{})
+	late.signing = &signing{node: late.opened, algorithm: token.ES256, now: time.Now}
+	r := httptest.NewRequest("GET", "/dep1/api", nil)
+	r.Header = bearer(raw)
+	answered := make(chan *httptest.ResponseRecorder)
+	go func() { answered <- serve(t, newAuth(&testApp{App: late}, nil), r) }()
+	select {
+	case w := <-answered:
+		t.Fatalf("answered %d before the app has started", w.Code)
+	case <-time.After(20 * time.Millisecond):
+	}
+	late.node.Store(started.node.Load())
+	close(late.open)
+	if w := <-answered; w.Code != 200 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
 func TestAppThatHasNotStartedAnswers503(t *testing.T) {
 	t.Parallel()
 	started := newTestApp(t, nil)

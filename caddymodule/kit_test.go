@@ -28,7 +28,7 @@ type testApp struct {
 func newTestApp(t testing.TB, configure func(*App)) *testApp {
 	t.Helper()
 	app := &App{Audiences: []string{DefaultAudience, "second"}, tokenLifetime: DefaultTokenLifetime, maxStaleness: DefaultMaxStaleness, CacheSize: keystore.DefaultViewSize, issuer: "https://auth.example.com", Issuer: "https://auth.example.com"}
-	app.logger, app.faults = zap.NewNop(), zap.NewNop()
+	app.logger, app.faults, app.open = zap.NewNop(), zap.NewNop(), make(chan struct{})
 	app.place = storePlace{directory: t.TempDir()}
 	app.signing = &signing{node: app.opened, algorithm: token.ES256, now: time.Now}
 	if configure != nil {

@@ -20,9 +20,9 @@ var errStoreEmpty = errors.New("the store is empty: it has lost what was in it, 
 // age is how old the node's knowledge is; known is false when it has none, also when it is ready
 // because the store answers.
 func (a *App) Ready(ctx context.Context) (age time.Duration, known bool, err error) {
-	n, err := a.opened()
-	if err != nil {
-		return 0, false, err
+	n := a.node.Load()
+	if n == nil {
+		return 0, false, errNotStarted
 	}
 	ctx, cancel := context.WithTimeout(ctx, keystore.ReadTimeout)
 	defer cancel()

@@ -15,7 +15,7 @@ import (
 // signing brings the signing keys from the keystore, where all nodes share them, to package
 // token, which knows what to do with them.
 type signing struct {
-	node      func() (*node, error)
+	node      func(context.Context) (*node, error)
 	algorithm token.Algorithm
 	now       func() time.Time
 
@@ -48,7 +48,7 @@ func (s *signing) ring(ctx context.Context) (*token.Ring, error) {
 	if loaded == nil {
 		return s.load(ctx)
 	}
-	n, err := s.node()
+	n, err := s.node(ctx)
 	if err != nil || n.view.SigningKeysVersion() == loaded.version {
 		return loaded.Ring, nil
 	}
@@ -110,7 +110,7 @@ func (s *signing) load(ctx context.Context) (*token.Ring, error) {
 }
 
 func (s *signing) read(ctx context.Context) (*token.Ring, error) {
-	n, err := s.node()
+	n, err := s.node(ctx)
 	if err != nil {
 		return nil, err
 	}
