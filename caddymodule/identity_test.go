@@ -64,8 +64,12 @@ func TestAttachLetsOnlyWebSocketsUpgrade(t *testing.T) {
 		upgrade []string
 		passes  bool
 	}{
-		{[]string{"websocket"}, true}, {[]string{"WebSocket"}, true},
-		{[]string{"h2c"}, false}, {[]string{"websocket, h2c"}, false}, {[]string{"websocket", "h2c"}, false}, {[]string{"TLS/1.0"}, false},
+		{[]string{"websocket"}, true},
+		{[]string{"WebSocket"}, true},
+		{[]string{"h2c"}, false},
+		{[]string{"websocket, h2c"}, false},
+		{[]string{"websocket", "h2c"}, false},
+		{[]string{"TLS/1.0"}, false},
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header["Upgrade"], r.Header["Http2-Settings"] = test.upgrade, []string{"AAMAAABk"}
