@@ -11,8 +11,13 @@ import (
 )
 
 // This file is what the handlers ask of the app: to whom a credential belongs, and a token for it.
-// It brings together what a token says (package token) and what is known of its key (package
+// It brings together what a token says (package token) and what is known of its key or user (package
 // keystore), and knows nothing of requests.
+
+// userClient is the client_id of a token that a user has asked for: the client is this product, in
+// the user's name. It is no key ID, and nobody of that name gets a token, so it never is the sub of
+// a token (RFC 9068 section 5).
+const userClient = "deployment-keys-user"
 
 // authenticate is the key that a key ID and a secret are of.
 func (a *App) authenticate(ctx context.Context, id, secret string) (*keystore.Key, error) {
@@ -31,55 +36,172 @@ func (a *App) audienceFor(asked string) (string, bool) {
 	return asked, slices.Contains(a.Audiences, asked)
 }
 
-// issue makes the access token of a key that has authenticated itself.
+// issue makes the access token of a key that has authenticated itself. The error is
+// [keystore.ErrCredentials] when the key was deleted since, with its Deployment.
 func (a *App) issue(ctx context.Context, key *keystore.Key, audience string, scopes keystore.Scopes) (string, error) {
+	n, err := a.opened(ctx)
+	if err != nil {
+		return "", err
+	}
+	cutoff, err := n.view.Cutoff(ctx, a.maxStaleness)
+	if err != nil {
+		return "", err
+	}
+	deployment, err := n.view.Deployment(ctx, key.DeploymentID, a.maxStaleness)
+	switch {
+	case errors.Is(err, keystore.ErrNotFound):
+		return "", keystore.ErrCredentials
+	case err != nil:
+		return "", err
+	}
+	return a.sign(ctx, token.Claims{
+		Subject:      key.ID,
+		Audience:     audience,
+		ClientID:     key.ID,
+		Scope:        scopes.String(),
+		DeploymentID: key.DeploymentID,
+		Permissions:  []string{"deploymentId:" + key.DeploymentID}, // the Astro CLI reads it
+		Epochs:       token.Epochs{Key: key.TokenEpoch, Deployment: deployment.TokenEpoch, All: cutoff.TokenEpoch},
+	}, a.tokenLifetime)
+}
+
+// issueForUser makes the access token of a user. It names no Deployment and no scope: what it may do
+// is the user's role in the Deployment of each request.
+func (a *App) issueForUser(ctx context.Context, user string) (string, error) {
+	n, err := a.opened(ctx)
+	if err != nil {
+		return "", err
+	}
+	cutoff, err := n.view.Cutoff(ctx, a.maxStaleness)
+	if err != nil {
+		return "", err
+	}
+	return a.sign(ctx, token.Claims{
+		Subject:  user,
+		Audience: a.Audiences[0],
+		ClientID: userClient,
+		Epochs:   token.Epochs{All: cutoff.TokenEpoch},
+	}, a.userTokenLifetime)
+}
+
+// sign completes the claims of a new token.
+func (a *App) sign(ctx context.Context, claims token.Claims, lifetime time.Duration) (string, error) {
 	ring, err := a.signing.ring(ctx)
 	if err != nil {
 		return "", err
 	}
 	now := time.Now()
-	return ring.Sign(token.Claims{
-		Issuer:       a.issuer,
-		Subject:      key.ID,
-		Audience:     audience,
-		ID:           token.NewID(),
-		ClientID:     key.ID,
-		Scope:        scopes.String(),
-		DeploymentID: key.DeploymentID,
-		Permissions:  []string{"deploymentId:" + key.DeploymentID}, // the Astro CLI reads it
-		IssuedAt:     now,
-		ExpiresAt:    now.Add(a.tokenLifetime),
-	})
+	claims.Issuer, claims.ID = a.issuer, token.NewID()
+	claims.IssuedAt, claims.ExpiresAt = now, now.Add(lifetime)
+	return ring.Sign(claims)
 }
 
-// identify says who a credential is of, and what they may do at this moment.
-func (a *App) identify(ctx context.Context, cred credential) (identity, *refusal) {
+// identify says who a credential is of, and what they may do at this moment. deployment is the one
+// that the request is for; a user may do in it what their role there allows.
+func (a *App) identify(ctx context.Context, cred credential, deployment string) (identity, *refusal) {
 	if cred.secret != "" {
 		key, err := a.authenticate(ctx, cred.keyID, cred.secret)
 		if err != nil {
 			return identity{}, basicRefusal(err)
 		}
-		return identity{key.ID, key.DeploymentID, key.Scopes}, nil
+		return identity{keyID: key.ID, deploymentID: key.DeploymentID, scopes: key.Scopes}, nil
 	}
-	claims, refused := a.verify(ctx, cred)
+	verified, refused := a.prove(ctx, cred.bearer)
 	if refused != nil {
+		if malformed := cred.malformedBearer(); malformed != nil && refused.code == codeInvalidToken {
+			return identity{}, malformed
+		}
 		return identity{}, refused
 	}
+	return a.holder(ctx, verified, deployment)
+}
+
+// prove is what the token itself says. A token that names a signing key which this node does not
+// know may be from another node that has made one. The cause of an invalid_token is an error of
+// [token.Verifier.Verify].
+func (a *App) prove(ctx context.Context, raw string) (*token.Verified, *refusal) {
+	ring, err := a.signing.ring(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	verified, err := a.verifier.Verify(ring, raw)
+	if errors.Is(err, token.ErrUnknownKey) {
+		if unread := a.signing.reload(ctx); unread != nil {
+			return nil, unavailable(unread)
+		}
+		if ring, err = a.signing.ring(ctx); err != nil {
+			return nil, unavailable(err)
+		}
+		verified, err = a.verifier.Verify(ring, raw)
+	}
+	if err != nil {
+		return nil, tokenRefusal(err)
+	}
+	return verified, nil
+}
+
+// holder is who a proven token is of, and what they may do at this moment in a Deployment, if it
+// was not revoked in any way. Of a key's token the answer is for the key's Deployment, whichever was
+// asked for.
+func (a *App) holder(ctx context.Context, verified *token.Verified, deployment string) (id identity, refused *refusal) {
 	n, err := a.opened(ctx)
 	if err != nil {
 		return identity{}, unavailable(err)
 	}
-	key, err := n.view.Key(ctx, claims.ClientID, a.maxStaleness)
-	if err != nil {
-		refused := keyRefusal(err, errors.Is(err, keystore.ErrNotFound) && a.deploymentGone(ctx, n, claims.DeploymentID))
-		refused.keyID = claims.ClientID
-		return identity{}, refused
+	if verified.ClientID == userClient {
+		if refused = a.userAlive(ctx, n, verified); refused == nil {
+			id, refused = a.userIn(ctx, n, verified, deployment)
+		}
+		return id, refused
 	}
-	id, refused := merge(claims, key)
-	if refused != nil {
-		refused.keyID = claims.ClientID
+	if id, refused = a.keyHolder(ctx, n, verified); refused != nil {
+		refused.keyID = verified.ClientID
 	}
 	return id, refused
+}
+
+// keyHolder is the key that a token is of, and what it may do with the token.
+func (a *App) keyHolder(ctx context.Context, n *node, verified *token.Verified) (identity, *refusal) {
+	key, err := n.view.Key(ctx, verified.ClientID, a.maxStaleness)
+	if err != nil {
+		return identity{}, keyRefusal(err, errors.Is(err, keystore.ErrNotFound) && a.deploymentGone(ctx, n, verified.DeploymentID))
+	}
+	if key.DeploymentID != verified.DeploymentID {
+		return identity{}, invalidHolder("the access token and its key are not of the same Deployment")
+	}
+	deployment, err := n.view.Deployment(ctx, key.DeploymentID, a.maxStaleness)
+	if err != nil {
+		return identity{}, deploymentRefusal(err)
+	}
+	cutoff, err := n.view.Cutoff(ctx, a.maxStaleness)
+	if err != nil {
+		return identity{}, unavailable(err)
+	}
+	id, refused := merge(verified, key, deployment, cutoff)
+	// Most keys never have a token revoked: for theirs nothing more is asked.
+	if refused == nil && !key.RevokedUntil.IsZero() && time.Now().Before(key.RevokedUntil) {
+		refused = a.revoked(ctx, n, verified)
+	}
+	return id, refused
+}
+
+// merge is who a token is of and what they may do: what the token says, as far as its key still has
+// it, unless it is of before a revocation. Of several revocations the latest counts: a token has to
+// be of after each.
+func merge(verified *token.Verified, key *keystore.Key, deployment *keystore.Deployment, cutoff *keystore.Cutoff) (identity, *refusal) {
+	switch {
+	case verified.Epochs.All < cutoff.TokenEpoch:
+		return identity{}, revokedRefusal("all access tokens were revoked", cutoff.TokensRevokedAt)
+	case verified.Epochs.Deployment < deployment.TokenEpoch:
+		return identity{}, revokedRefusal("all access tokens of the Deployment were revoked", deployment.TokensRevokedAt)
+	case verified.Epochs.Key < key.TokenEpoch:
+		return identity{}, revokedRefusal("all access tokens of its key were revoked", key.TokensRevokedAt)
+	}
+	scopes, err := keystore.ParseScopeText(verified.Scope)
+	if err != nil {
+		return identity{}, invalidHolder("the access token is refused: " + err.Error())
+	}
+	return identity{keyID: key.ID, deploymentID: key.DeploymentID, scopes: scopes & key.Scopes}, nil
 }
 
 // deploymentGone says why a key is gone. It must not be asked in an outage, where it would only wait
@@ -89,41 +211,57 @@ func (a *App) deploymentGone(ctx context.Context, n *node, id string) bool {
 	return errors.Is(err, keystore.ErrNotFound)
 }
 
-// merge is who a token is of and what they may do: what the token says, as far as its key still
-// has it.
-func merge(claims *token.Verified, key *keystore.Key) (identity, *refusal) {
-	if key.DeploymentID != claims.DeploymentID {
-		return identity{}, refuse(codeInvalidToken, "the access token and its key are not of the same Deployment")
-	}
-	scopes, err := keystore.ParseScopeText(claims.Scope)
+// userAlive says whether a user's token was revoked, wherever it is to be used.
+func (a *App) userAlive(ctx context.Context, n *node, verified *token.Verified) *refusal {
+	cutoff, err := n.view.Cutoff(ctx, a.maxStaleness)
 	if err != nil {
-		return identity{}, refuse(codeInvalidToken, "the access token is refused: "+err.Error())
+		return unavailable(err)
 	}
-	return identity{key.ID, key.DeploymentID, scopes & key.Scopes}, nil
+	if verified.Epochs.All < cutoff.TokenEpoch {
+		return revokedRefusal("all access tokens were revoked", cutoff.TokensRevokedAt)
+	}
+	return a.revoked(ctx, n, verified)
 }
 
-// verify is what the token itself says. A token that names a signing key which this node does
-// not know may be from another node that has made one.
-func (a *App) verify(ctx context.Context, cred credential) (*token.Verified, *refusal) {
-	ring, err := a.signing.ring(ctx)
+// userIn is what the user of a token may do in a Deployment: what their role there allows.
+func (a *App) userIn(ctx context.Context, n *node, verified *token.Verified, deploymentID string) (identity, *refusal) {
+	if deploymentID == "" {
+		return identity{}, refuse(codeInsufficientScope, "a user's access token is not accepted here, where a request is of no one Deployment; use that of a key")
+	}
+	user := verified.Subject
+	// What is no ID comes from the request as it is: it must not become the name of a remembered fact.
+	if keystore.ValidateDeploymentID(deploymentID) != nil {
+		return identity{}, notMember(user, "this Deployment")
+	}
+	member, err := n.view.Member(ctx, deploymentID, user, a.maxStaleness)
+	switch {
+	case errors.Is(err, keystore.ErrNotFound):
+		return identity{}, notMember(user, "Deployment "+deploymentID)
+	case errors.Is(err, keystore.ErrAltered):
+		return identity{}, alteredRefusal("the record of this member was altered; put the member anew", err)
+	case err != nil:
+		return identity{}, unavailable(err)
+	}
+	deployment, err := n.view.Deployment(ctx, deploymentID, a.maxStaleness)
 	if err != nil {
-		return nil, unavailable(err)
+		return identity{}, deploymentRefusal(err)
 	}
-	verified, err := a.verifier.Verify(ring, cred.bearer)
-	if errors.Is(err, token.ErrUnknownKey) {
-		if unread := a.signing.reload(ctx); unread != nil {
-			return nil, unavailable(unread)
-		}
-		if ring, err = a.signing.ring(ctx); err != nil {
-			return nil, unavailable(err)
-		}
-		verified, err = a.verifier.Verify(ring, cred.bearer)
+	// The token was not issued for this Deployment, so it cannot have its epoch, and the clocks of two
+	// nodes are compared: one that may have been issued before counts as issued before.
+	if at := deployment.TokensRevokedAt; !at.IsZero() && !verified.IssuedAt.After(at.Add(token.DefaultLeeway)) {
+		return identity{}, revokedRefusal("all access tokens of the Deployment were revoked", at)
 	}
-	if err != nil {
-		if malformed := cred.malformedBearer(); malformed != nil {
-			return nil, malformed
-		}
-		return nil, tokenRefusal(err)
+	return identity{user: user, deploymentID: deploymentID, scopes: member.Role.Scopes()}, nil
+}
+
+// revoked says whether this one token was revoked.
+func (a *App) revoked(ctx context.Context, n *node, verified *token.Verified) *refusal {
+	revoked, err := n.view.TokenRevoked(ctx, verified.ID, a.maxStaleness)
+	switch {
+	case err != nil:
+		return unavailable(err)
+	case revoked:
+		return revokedRefusal("it was revoked", time.Time{})
 	}
-	return verified, nil
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/token"
@@ -25,6 +26,8 @@ const (
 	codeInvalidTarget        errorCode = "invalid_target"          // RFC 8707 section 2
 	codeInvalidToken         errorCode = "invalid_token"           // RFC 6750 section 3.1
 	codeInsufficientScope    errorCode = "insufficient_scope"      // RFC 6750 section 3.1
+	codeUnauthorizedClient   errorCode = "unauthorized_client"     // RFC 6749 section 5.2: RFC 7009 section 2.1 leaves open which one says that a token is another client's
+	codeAccessDenied         errorCode = "access_denied"           // RFC 6749 section 4.1.2.1
 	codeUnavailable          errorCode = "temporarily_unavailable" // RFC 6749 section 4.1.2.1, with the status it could not have there
 )
 
@@ -37,6 +40,8 @@ var statusOf = map[errorCode]int{
 	codeInvalidTarget:        http.StatusBadRequest,
 	codeInvalidToken:         http.StatusUnauthorized,
 	codeInsufficientScope:    http.StatusForbidden,
+	codeUnauthorizedClient:   http.StatusBadRequest,
+	codeAccessDenied:         http.StatusForbidden,
 	codeUnavailable:          http.StatusServiceUnavailable,
 }
 
@@ -49,6 +54,7 @@ type refusal struct {
 	code        errorCode
 	description string
 	scope       string // insufficient_scope: what the request needs
+	check       check  // which check of a token it did not pass; "": one of the request, or none
 	cause       error  // for the log; never shown
 	keyID       string // for events: who was refused, if they have proven to be that
 }
@@ -87,10 +93,19 @@ func basicRefusal(err error) *refusal {
 // tokenRefusal is the answer to an access token that does not verify. The reason is told once
 // the signature is proven; before that, it would only help somebody who tries tokens out.
 func tokenRefusal(err error) *refusal {
-	if token.Proven(err) {
-		return &refusal{code: codeInvalidToken, description: "the access token is refused: " + err.Error(), cause: err, keyID: token.ProvenClient(err)}
+	if !token.Proven(err) {
+		return &refusal{code: codeInvalidToken, description: "this is not a valid access token of this gateway", check: checkOf(err), cause: err}
 	}
-	return &refusal{code: codeInvalidToken, description: "this is not a valid access token of this gateway", cause: err}
+	keyID := token.ProvenClient(err)
+	if keyID == userClient {
+		keyID = ""
+	}
+	return &refusal{code: codeInvalidToken, description: "the access token is refused: " + err.Error(), check: checkOf(err), cause: err, keyID: keyID}
+}
+
+// invalidHolder is the answer to a proven token that is of nobody.
+func invalidHolder(description string) *refusal {
+	return &refusal{code: codeInvalidToken, description: description, check: checkHolder}
 }
 
 // keyRefusal is the answer to a proven token whose key could not be read. The key of a Deployment
@@ -98,13 +113,80 @@ func tokenRefusal(err error) *refusal {
 func keyRefusal(err error, deploymentGone bool) *refusal {
 	switch {
 	case deploymentGone:
-		return &refusal{code: codeInvalidToken, description: "the Deployment of this access token was deleted", cause: err}
+		return invalidHolder(deploymentDeleted)
 	case errors.Is(err, keystore.ErrNotFound):
-		return &refusal{code: codeInvalidToken, description: "the key of this access token was deleted", cause: err}
+		return invalidHolder("the key of this access token was deleted")
 	case errors.Is(err, keystore.ErrAltered):
-		return &refusal{code: codeInvalidToken, description: "the record of this access token's key was altered; delete the key and make a new one", cause: err}
+		return alteredRefusal("the record of this access token's key was altered; delete the key and make a new one", err)
 	}
 	return unavailable(err)
+}
+
+const deploymentDeleted = "the Deployment of this access token was deleted"
+
+// deploymentRefusal is the answer to a proven token whose Deployment could not be read.
+func deploymentRefusal(err error) *refusal {
+	switch {
+	case errors.Is(err, keystore.ErrNotFound):
+		return invalidHolder(deploymentDeleted)
+	case errors.Is(err, keystore.ErrAltered):
+		return alteredRefusal("the record of this access token's Deployment was altered; delete the Deployment and make it anew", err)
+	}
+	return unavailable(err)
+}
+
+// alteredRefusal is the answer to a proven token of which a record was altered: it grants nothing.
+func alteredRefusal(description string, err error) *refusal {
+	refused := invalidHolder(description)
+	refused.cause = err
+	return refused
+}
+
+// notMember is the answer to a user's token in a Deployment in which they have no role.
+func notMember(user, deployment string) *refusal {
+	refused := refuse(codeInsufficientScope, user+" is not a member of "+deployment)
+	refused.check = checkHolder
+	return refused
+}
+
+// otherDeployment is the answer to a credential in a Deployment that it is not of. What was asked for
+// is repeated only where it can be a Deployment: otherwise it is a text of the client's.
+func otherDeployment(id identity, asked string) *refusal {
+	if keystore.ValidateDeploymentID(asked) != nil {
+		asked = "another"
+	}
+	refused := refuse(codeInsufficientScope, "this credential is of Deployment "+id.deploymentID+", and the request is for "+asked)
+	refused.check = checkDeployment
+	return refused
+}
+
+// missingScope is the answer to a credential that lacks a scope.
+func missingScope(id identity, need keystore.Scopes) *refusal {
+	return &refusal{
+		code:        codeInsufficientScope,
+		description: "this request needs the scope " + need.String() + "; the credential has " + id.scopes.String(),
+		scope:       need.String(),
+		check:       checkScope,
+	}
+}
+
+// revokedRefusal is the answer to a token that was revoked, alone or with others at a time.
+func revokedRefusal(how string, at time.Time) *refusal {
+	description := "the access token is refused: " + how
+	if !at.IsZero() {
+		description += " at " + at.UTC().Format(time.RFC3339)
+	}
+	return &refusal{code: codeInvalidToken, description: description, check: checkRevocation}
+}
+
+// revocationRefusal is the answer when a token was not revoked. 503 means that it lives on (RFC 7009
+// section 2.2.1).
+func revocationRefusal(err error) *refusal {
+	refused := unavailable(err)
+	if errors.Is(err, keystore.ErrLimit) {
+		refused.description = "the token was not revoked: " + err.Error()
+	}
+	return refused
 }
 
 // write answers with the refusal. The caller has set the challenge where there is one.

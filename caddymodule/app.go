@@ -62,46 +62,60 @@ type App struct {
 	// How long an access token is valid: 1s to 744h. Default: 24h.
 	TokenLifetime *caddy.Duration `json:"token_lifetime,omitempty"`
 
+	// How long the access token of a user is valid, which is to be had at POST /token: 1s to 744h.
+	// Default: 24h.
+	UserTokenLifetime *caddy.Duration `json:"user_token_lifetime,omitempty"`
+
 	// How old this node's knowledge of keys may be when it decides on a request: 1s to 1h. As
 	// long as the node hears of changes, its knowledge is a second old at most. When it does not
 	// for longer than this, it asks the store for each request, and if the store can't be asked,
 	// answers 503. Default: 10s.
 	MaxStaleness *caddy.Duration `json:"max_staleness,omitempty"`
 
-	// The algorithm with which new tokens are signed: ES256, EdDSA or RS256. Tokens signed with
-	// another one before stay valid. Default: ES256.
+	// The algorithm with which tokens are signed: ES256, EdDSA or RS256. To change it makes a new
+	// signing key, which signs 70 minutes later. All nodes must have the same. Default: ES256.
 	SigningAlgorithm string `json:"signing_algorithm,omitempty"`
+
+	// For how long a signing key signs before the next one takes over: 3h to 8760h. The next one is
+	// published 70 minutes before, and the old one until the last token that it has signed has
+	// expired. Default: 720h, which is 30 days.
+	SigningKeyRotation *caddy.Duration `json:"signing_key_rotation,omitempty"`
 
 	// How many keys, and how many tokens, this node remembers, each at about 0.6 KB; what is
 	// remembered least useful makes room. 1000 to 10000000. Default: 100000.
 	CacheSize int `json:"cache_size,omitempty"`
 
-	logger        *zap.Logger
-	faults        *zap.Logger // for what could be said with every request: once a second
-	issuer        string
-	tokenLifetime time.Duration
-	place         storePlace
-	signing       *signing
-	verifier      *token.Verifier
-	events        *announcer
-	maxStaleness  time.Duration
-	node          atomic.Pointer[node] // nil until Start
-	open          chan struct{}        // closed when node is there
-	release       func()               // gives the node back; nil until Start
+	ctx      context.Context // ends with the configuration
+	logger   *zap.Logger
+	faults   *zap.Logger // for what could be said with every request: once a second
+	issuer   string
+	place    storePlace
+	signing  *signing
+	verifier *token.Verifier
+	events   *announcer
+	node     atomic.Pointer[node] // nil until Start
+	open     chan struct{}        // closed when node is there
+	release  func()               // gives the node back; nil until Start
+
+	tokenLifetime, userTokenLifetime time.Duration
+	maxStaleness                     time.Duration
 }
 
 // Defaults of App.
 const (
-	DefaultTokenLifetime = 24 * time.Hour
-	DefaultMaxStaleness  = 10 * time.Second
-	DefaultAudience      = "astronomer-ee"
-	defaultIssuer        = appName
+	DefaultTokenLifetime      = 24 * time.Hour
+	DefaultMaxStaleness       = 10 * time.Second
+	DefaultSigningKeyRotation = 30 * 24 * time.Hour
+	DefaultAudience           = "astronomer-ee"
+	defaultIssuer             = appName
 )
 
 const (
 	appName              = "deployment_keys"
 	longestTokenLifetime = 31 * 24 * time.Hour
 	longestStaleness     = time.Hour
+	shortestRotation     = 3 * time.Hour // the next key is published 70 minutes before it signs
+	longestRotation      = 365 * 24 * time.Hour
 	mostReplicas         = 5
 	leastCacheSize       = 1_000
 	mostCacheSize        = 10_000_000
@@ -118,7 +132,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // Provision checks the configuration. It opens nothing: Caddy also calls it to validate a
 // configuration, beside a gateway that is running.
 func (a *App) Provision(ctx caddy.Context) (err error) {
-	a.logger = ctx.Logger()
+	a.ctx, a.logger = ctx, ctx.Logger()
 	a.open = make(chan struct{})
 	a.faults = a.logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
 		return zapcore.NewSamplerWithOptions(core, time.Second, 1, 0)
@@ -137,18 +151,14 @@ func (a *App) Provision(ctx caddy.Context) (err error) {
 			return fmt.Errorf("audience %q: is empty or there twice", audience)
 		}
 	}
-	if a.tokenLifetime, err = duration("token_lifetime", a.TokenLifetime, DefaultTokenLifetime, longestTokenLifetime); err != nil {
-		return err
-	}
-	if a.maxStaleness, err = duration("max_staleness", a.MaxStaleness, DefaultMaxStaleness, longestStaleness); err != nil {
-		return err
-	}
 	if a.SigningAlgorithm == "" {
 		a.SigningAlgorithm = string(token.ES256)
 	}
-	algorithm, err := token.ParseAlgorithm(a.SigningAlgorithm)
-	if err != nil {
+	if _, err := token.ParseAlgorithm(a.SigningAlgorithm); err != nil {
 		return fmt.Errorf("signing_algorithm: %w", err)
+	}
+	if err = a.provisionTimes(); err != nil {
+		return err
 	}
 	switch {
 	case a.Replicas < 0 || a.Replicas > mostReplicas:
@@ -162,7 +172,6 @@ func (a *App) Provision(ctx caddy.Context) (err error) {
 	if a.CacheSize < leastCacheSize || a.CacheSize > mostCacheSize {
 		return fmt.Errorf("cache_size %d: use %d to %d", a.CacheSize, leastCacheSize, mostCacheSize)
 	}
-	a.signing = &signing{node: a.opened, algorithm: algorithm, now: time.Now}
 	if a.events, err = newAnnouncer(ctx, a); err != nil {
 		return err
 	}
@@ -171,6 +180,30 @@ func (a *App) Provision(ctx caddy.Context) (err error) {
 	}
 	a.verifier, err = token.NewVerifier(token.Options{Issuer: a.issuer, Audiences: a.Audiences, CacheSize: a.CacheSize})
 	return err
+}
+
+// provisionTimes checks the durations, and makes of them how signing keys live.
+func (a *App) provisionTimes() (err error) {
+	if a.tokenLifetime, err = duration("token_lifetime", a.TokenLifetime, DefaultTokenLifetime, time.Second, longestTokenLifetime); err != nil {
+		return err
+	}
+	if a.userTokenLifetime, err = duration("user_token_lifetime", a.UserTokenLifetime, DefaultTokenLifetime, time.Second, longestTokenLifetime); err != nil {
+		return err
+	}
+	if a.maxStaleness, err = duration("max_staleness", a.MaxStaleness, DefaultMaxStaleness, time.Second, longestStaleness); err != nil {
+		return err
+	}
+	rotation, err := duration("signing_key_rotation", a.SigningKeyRotation, DefaultSigningKeyRotation, shortestRotation, longestRotation)
+	if err != nil {
+		return err
+	}
+	a.signing = &signing{node: a.opened, now: time.Now, policy: keystore.SigningPolicy{
+		Algorithm:     a.SigningAlgorithm,
+		TokenLifetime: max(a.tokenLifetime, a.userTokenLifetime),
+		RotateEvery:   rotation,
+		Generate:      generateSigningKey,
+	}}
+	return nil
 }
 
 // Start opens the store. Redis may be absent; an embedded store that can't be opened, or a
@@ -190,6 +223,7 @@ func (a *App) Start() error {
 	if a.events != nil {
 		go a.events.tellRefusals() // ends with the configuration
 	}
+	go a.upkeep(a.ctx)
 	// Not as requests do it, who have less patience: to make a first RSA key can take a second.
 	if _, err = a.signing.read(ctx); errors.Is(err, keystore.ErrUnavailable) && a.place.remote() {
 		a.logger.Warn("the store is not reachable yet; requests get 503 until it is", zap.Error(err))
@@ -277,14 +311,20 @@ func (a *App) report(refused *refusal, fields ...zap.Field) {
 }
 
 // duration is a setting that may be left out, but not be out of bounds.
-func duration(name string, set *caddy.Duration, otherwise, most time.Duration) (time.Duration, error) {
+func duration(name string, set *caddy.Duration, otherwise, least, most time.Duration) (time.Duration, error) {
 	if set == nil {
 		return otherwise, nil
 	}
-	if d := time.Duration(*set); d < time.Second || d > most {
-		return 0, fmt.Errorf("%s %s: use 1s to %s", name, d, most)
+	if d := time.Duration(*set); d < least || d > most {
+		return 0, fmt.Errorf("%s %s: use %s to %s", name, d, short(least), short(most))
 	}
 	return time.Duration(*set), nil
+}
+
+// short writes 1h where a duration writes itself as 1h0m0s.
+func short(d time.Duration) string {
+	s := strings.TrimSuffix(d.String(), "0m0s")
+	return strings.TrimSuffix(s, "m0s")
 }
 
 // resolveIssuer accepts the origin of a URL (RFC 8414 section 2; a path would move the

@@ -150,11 +150,15 @@ func (h *Auth) authorize(r *http.Request, repl *caddy.Replacer) (identity, *refu
 	if refused != nil {
 		return identity{}, refused
 	}
-	id, refused := h.app.identify(r.Context(), cred)
+	deployment := ""
+	if !h.AnyDeployment {
+		deployment = h.target.of(r, repl)
+	}
+	id, refused := h.app.identify(r.Context(), cred, deployment)
 	if refused != nil {
 		return identity{}, refused
 	}
-	if refused := h.decide(r, repl, id); refused != nil {
+	if refused := h.decide(r.Method, id, deployment); refused != nil {
 		refused.keyID = id.keyID
 		return identity{}, refused
 	}
@@ -162,21 +166,16 @@ func (h *Auth) authorize(r *http.Request, repl *caddy.Replacer) (identity, *refu
 }
 
 // decide says whether one who was identified may do this here.
-func (h *Auth) decide(r *http.Request, repl *caddy.Replacer, id identity) *refusal {
-	if !h.AnyDeployment && id.deploymentID != h.target.of(r, repl) {
-		// Which one was asked for is not repeated: the client knows, and the text would be theirs.
-		return refuse(codeInsufficientScope, "this credential is of Deployment "+id.deploymentID+", and the request is for another")
+func (h *Auth) decide(method string, id identity, deployment string) *refusal {
+	if !h.AnyDeployment && id.deploymentID != deployment {
+		return otherDeployment(id, deployment)
 	}
-	need, covered := h.needs(r.Method)
+	need, covered := h.needs(method)
 	switch {
 	case !covered:
-		return refuse(codeInsufficientScope, "no scope allows the method "+r.Method+" here")
+		return refuse(codeInsufficientScope, "no scope allows the method "+method+" here")
 	case !id.scopes.Has(need):
-		return &refusal{
-			code:        codeInsufficientScope,
-			description: "this request needs the scope " + need.String() + "; the credential has " + id.scopes.String(),
-			scope:       need.String(),
-		}
+		return missingScope(id, need)
 	}
 	return nil
 }

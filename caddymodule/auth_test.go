@@ -94,10 +94,10 @@ func TestAuth(t *testing.T) {
 		"key deleted":                        {header: bearer(ofDeletedKey), status: 401, code: codeInvalidToken, reason: "key of this access token was deleted"},
 		"Deployment deleted":                 {path: "/gone/api", header: bearer(ofDeletedDeployment), status: 401, code: codeInvalidToken, reason: "the Deployment of this access token was deleted"},
 		"a token that names another Deployment than its key": {path: "/dep2/api", header: bearer(app.token(t, moved)), status: 401, code: codeInvalidToken, reason: "not of the same Deployment"},
-		"another Deployment":                                        {path: "/dep2/api", header: bearer(all), status: 403, code: codeInsufficientScope, reason: "is of Deployment dep1"},
+		"another Deployment":                                        {path: "/dep2/api", header: bearer(all), status: 403, code: codeInsufficientScope, reason: "is of Deployment dep1, and the request is for dep2"},
 		"a Deployment that does not exist":                          {path: "/dep3/api", header: bearer(all), status: 403, code: codeInsufficientScope, reason: "is of Deployment dep1"},
 		"a Deployment with the same beginning, GHSA-gx7w-56w6-g48x": {path: "/dep10/api", header: bearer(all), status: 403, code: codeInsufficientScope, reason: "is of Deployment dep1"},
-		"a Deployment in other case":                                {path: "/DEP1/api", header: bearer(all), status: 403, code: codeInsufficientScope, reason: "is of Deployment dep1"},
+		"a Deployment in other case":                                {path: "/DEP1/api", header: bearer(all), status: 403, code: codeInsufficientScope, reason: "is of Deployment dep1, and the request is for another"},
 		"a Deployment with a parameter":                             {path: "/dep1;x/api", header: bearer(all), status: 403, code: codeInsufficientScope, reason: "is of Deployment dep1"},
 		"no Deployment":                                             {path: "/", header: bearer(all), status: 403, code: codeInsufficientScope, reason: "is of Deployment dep1"},
 		"without the scope":                                         {method: "POST", header: bearer(narrow), status: 403, code: codeInsufficientScope, reason: "needs the scope airflow:write"},
@@ -223,7 +223,7 @@ func TestRequestsWaitForTheAppToStart(t *testing.T) {
 	raw := started.token(t, started.key)
 	late := &App{Audiences: started.Audiences, issuer: started.issuer, maxStaleness: started.maxStaleness, verifier: started.verifier, logger: started.logger, faults: started.faults}
 	late.open = make(chan struct{})
-	late.signing = &signing{node: late.opened, algorithm: token.ES256, now: time.Now}
+	late.signing = &signing{node: late.opened, policy: started.signing.policy, now: time.Now}
 	r := httptest.NewRequest("GET", "/dep1/api", nil)
 	r.Header = bearer(raw)
 	answered := make(chan *httptest.ResponseRecorder)
@@ -245,7 +245,7 @@ func TestAppThatHasNotStartedAnswers503(t *testing.T) {
 	started := newTestApp(t, nil)
 	raw := started.token(t, started.key)
 	app := &testApp{App: &App{Audiences: started.Audiences, issuer: started.issuer, verifier: started.verifier, logger: started.logger, faults: started.faults}}
-	app.signing = &signing{node: app.opened, algorithm: token.ES256, now: time.Now}
+	app.signing = &signing{node: app.opened, policy: started.signing.policy, now: time.Now}
 	r := httptest.NewRequest("GET", "/dep1/api", nil)
 	r.Header = bearer(raw)
 	w := serve(t, newAuth(app, nil), r)
@@ -275,6 +275,8 @@ func BenchmarkAuth(b *testing.B) {
 func BenchmarkAuthWithoutStore(b *testing.B) {
 	app := newTestApp(b, nil)
 	h := newAuth(app, nil)
+	var deployment keystore.Deployment
+	var cutoff keystore.Cutoff
 	benchmarkRequests(b, app, func(r *http.Request, repl *caddy.Replacer) {
 		if checkPath(r) != nil || checkTrailers(r) != nil {
 			b.Fatal("refused")
@@ -283,15 +285,15 @@ func BenchmarkAuthWithoutStore(b *testing.B) {
 		if refused != nil {
 			b.Fatal(refused)
 		}
-		claims, refused := app.verify(r.Context(), cred)
+		verified, refused := app.prove(r.Context(), cred.bearer)
 		if refused != nil {
 			b.Fatal(refused)
 		}
-		id, refused := merge(claims, &app.key)
+		id, refused := merge(verified, &app.key, &deployment, &cutoff)
 		if refused != nil {
 			b.Fatal(refused)
 		}
-		if refused := h.decide(r, repl, id); refused != nil {
+		if refused := h.decide(r.Method, id, h.target.of(r, repl)); refused != nil {
 			b.Fatal(refused)
 		}
 		id.attach(r, repl, false)

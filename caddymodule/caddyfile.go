@@ -31,8 +31,10 @@ func init() {
 //		issuer            <url>
 //		audience          <audiences...>
 //		token_lifetime    <duration>
+//		user_token_lifetime <duration>
 //		max_staleness     <duration>
 //		signing_algorithm ES256|EdDSA|RS256
+//		signing_key_rotation <duration>
 //		cache_size        <number>
 //	}
 //
@@ -77,15 +79,19 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 		case "token_lifetime":
 			a.TokenLifetime, err = durationArg(d)
+		case "user_token_lifetime":
+			a.UserTokenLifetime, err = durationArg(d)
 		case "max_staleness":
 			a.MaxStaleness, err = durationArg(d)
 		case "signing_algorithm":
 			err = oneArg(d, &a.SigningAlgorithm)
+		case "signing_key_rotation":
+			a.SigningKeyRotation, err = durationArg(d)
 		case "cache_size":
 			a.CacheSize, err = numberArg(d)
 		default:
 			err = d.Errf("unknown option %q of deployment_keys: the options are redis, replicas, secret, issuer, audience, "+
-				"token_lifetime, max_staleness, signing_algorithm, cache_size", option)
+				"token_lifetime, user_token_lifetime, max_staleness, signing_algorithm, signing_key_rotation, cache_size", option)
 		}
 		if err != nil {
 			return err

@@ -19,14 +19,18 @@ import (
 
 // changeNames are the names of events about changes.
 var changeNames = map[keystore.EventKind]string{
-	keystore.DeploymentCreated: "deployment_created",
-	keystore.DeploymentUpdated: "deployment_updated",
-	keystore.DeploymentDeleted: "deployment_deleted",
-	keystore.KeyCreated:        "deployment_key_created",
-	keystore.KeyUpdated:        "deployment_key_updated",
-	keystore.KeyDeleted:        "deployment_key_deleted",
-	keystore.MemberPut:         "deployment_member_changed",
-	keystore.MemberDeleted:     "deployment_member_deleted",
+	keystore.DeploymentCreated:       "deployment_created",
+	keystore.DeploymentUpdated:       "deployment_updated",
+	keystore.DeploymentDeleted:       "deployment_deleted",
+	keystore.DeploymentTokensRevoked: "deployment_tokens_revoked",
+	keystore.KeyCreated:              "deployment_key_created",
+	keystore.KeyUpdated:              "deployment_key_updated",
+	keystore.KeyDeleted:              "deployment_key_deleted",
+	keystore.KeyTokensRevoked:        "deployment_key_tokens_revoked",
+	keystore.MemberPut:               "deployment_member_changed",
+	keystore.MemberDeleted:           "deployment_member_deleted",
+	keystore.TokenRevoked:            "deployment_token_revoked",
+	keystore.TokensRevoked:           "all_deployment_tokens_revoked",
 }
 
 // Announce tells subscribers of a change that was made here. A kind of change that has no event
@@ -36,8 +40,10 @@ func (a *App) Announce(change keystore.Event) {
 	if !ok || !a.events.observed(name) {
 		return
 	}
-	data := map[string]any{"deployment": change.Deployment, "by": change.By}
-	for field, value := range map[string]string{"address": change.Address, "key": change.Key, "user": change.User} {
+	data := map[string]any{"by": change.By}
+	for field, value := range map[string]string{
+		"deployment": change.Deployment, "address": change.Address, "key": change.Key, "user": change.User, "token": change.Token,
+	} {
 		if value != "" {
 			data[field] = value
 		}

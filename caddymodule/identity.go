@@ -27,9 +27,9 @@ var overrideHeaders = [...]string{
 	"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X-Original-Url", "X-Rewrite-Url",
 }
 
-// An identity is who a request is from, proven, and what they may do.
+// An identity is who a request is from, proven, and what they may do: a key, or a user.
 type identity struct {
-	keyID        string
+	keyID, user  string // one of them
 	deploymentID string
 	scopes       keystore.Scopes
 }
@@ -58,12 +58,16 @@ func (id *identity) attach(r *http.Request, repl *caddy.Replacer, keepAuthorizat
 	}
 	// One array for the three values; each slice has no room, so that whoever appends to one
 	// does not write into the next.
-	values := [...]string{id.deploymentID, id.keyID, id.scopes.String()}
+	who, name := headerKey, id.keyID
+	if id.user != "" {
+		who, name = headerUser, id.user
+	}
+	values := [...]string{id.deploymentID, name, id.scopes.String()}
 	header[headerDeployment] = values[0:1:1]
-	header[headerKey] = values[1:2:2]
+	header[who] = values[1:2:2]
 	header[headerScopes] = values[2:3:3]
 
-	repl.Set("http.auth.user.id", id.keyID)
+	repl.Set("http.auth.user.id", name)
 	repl.Set("http.auth.user.deployment", id.deploymentID)
 	repl.Set("http.auth.user.scopes", scopeValues[id.scopes&keystore.AllScopes])
 }

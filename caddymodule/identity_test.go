@@ -27,7 +27,7 @@ func TestAttachReplacesEverySpellingOfTheIdentity(t *testing.T) {
 	r.Header["Connection"] = []string{"close, X-Deployment-Id", "x_deployment_key_id,X-Mine"}
 
 	repl := caddy.NewReplacer()
-	id := identity{"key1", "dep1", keystore.ScopeAirflowRead}
+	id := identity{keyID: "key1", deploymentID: "dep1", scopes: keystore.ScopeAirflowRead}
 	id.attach(r, repl, false)
 
 	want := http.Header{
@@ -50,7 +50,7 @@ func TestAttachReplacesEverySpellingOfTheIdentity(t *testing.T) {
 func TestAttachKeepsValuesApart(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequest("GET", "/", nil)
-	id := identity{"key1", "dep1", keystore.AllScopes}
+	id := identity{keyID: "key1", deploymentID: "dep1", scopes: keystore.AllScopes}
 	id.attach(r, caddy.NewReplacer(), true)
 	r.Header.Add("X-Deployment-Id", "added")
 	if got := r.Header.Get("X-Deployment-Key-Id"); got != "key1" {
@@ -73,7 +73,7 @@ func TestAttachLetsOnlyWebSocketsUpgrade(t *testing.T) {
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header["Upgrade"], r.Header["Http2-Settings"] = test.upgrade, []string{"AAMAAABk"}
-		id := identity{"key1", "dep1", keystore.AllScopes}
+		id := identity{keyID: "key1", deploymentID: "dep1", scopes: keystore.AllScopes}
 		id.attach(r, caddy.NewReplacer(), false)
 		if _, ok := r.Header["Upgrade"]; ok != test.passes || r.Header["Http2-Settings"] != nil {
 			t.Errorf("Upgrade: %q passes: %v, want %v; HTTP2-Settings %q", test.upgrade, ok, test.passes, r.Header["Http2-Settings"])

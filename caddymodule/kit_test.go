@@ -27,14 +27,19 @@ type testApp struct {
 
 func newTestApp(t testing.TB, configure func(*App)) *testApp {
 	t.Helper()
-	app := &App{Audiences: []string{DefaultAudience, "second"}, tokenLifetime: DefaultTokenLifetime, maxStaleness: DefaultMaxStaleness, CacheSize: keystore.DefaultViewSize, issuer: "https://auth.example.com", Issuer: "https://auth.example.com"}
-	app.logger, app.faults, app.open = zap.NewNop(), zap.NewNop(), make(chan struct{})
+	app := &App{
+		Audiences: []string{DefaultAudience, "second"}, SigningAlgorithm: string(token.ES256), CacheSize: keystore.DefaultViewSize,
+		issuer: "https://auth.example.com", Issuer: "https://auth.example.com",
+	}
+	app.logger, app.faults, app.open, app.ctx = zap.NewNop(), zap.NewNop(), make(chan struct{}), t.Context()
 	app.place = storePlace{directory: t.TempDir()}
-	app.signing = &signing{node: app.opened, algorithm: token.ES256, now: time.Now}
+	err := app.provisionTimes()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if configure != nil {
 		configure(app)
 	}
-	var err error
 	if app.verifier, err = token.NewVerifier(token.Options{Issuer: app.issuer, Audiences: app.Audiences}); err != nil {
 		t.Fatal(err)
 	}
@@ -67,6 +72,11 @@ func (a *testApp) newKey(t testing.TB, deployment string, scopes keystore.Scopes
 		t.Fatal(err)
 	}
 	return key, secret.Reveal()
+}
+
+// anew makes the app know nothing of its signing keys yet.
+func (a *testApp) anew() {
+	a.signing = &signing{node: a.opened, policy: a.signing.policy, now: time.Now}
 }
 
 func (a *testApp) token(t testing.TB, key keystore.Key) string {

@@ -9,7 +9,7 @@ import (
 // What the gateway tells Prometheus, on Caddy's /metrics. All names begin with
 // caddy_deployment_keys_, and no label has a value that a client or a number of keys decides.
 //
-//	requests_total{handler,outcome}             requests that deployment_auth and the token endpoint decided
+//	requests_total{handler,outcome}             requests that deployment_auth and the OAuth endpoints decided
 //	view_lookups_total{result}                  hit: answered from memory; miss: the store was asked
 //	store_calls_total{operation,outcome}        calls of the store
 //	store_call_duration_seconds{operation}      how long they took, without next, which waits for news
@@ -18,7 +18,7 @@ import (
 //	log_events_total                            changes heard of
 //	log_gaps_total                              times that all was forgotten because changes were missing
 //	log_errors_total                            reads of the change log that failed
-//	remembered{kind}                            keys, members, Deployments and tokens in memory
+//	remembered{kind}                            keys, members, Deployments, tokens, and whether tokens were revoked, in memory
 //	refusal_events_suppressed_total             events deployment_token_refused that were not emitted
 //
 // Counters count from the start of the process, over reloads: a store that is no longer used
@@ -36,18 +36,19 @@ var metrics = newCollectors()
 
 type collectors struct {
 	requests      *prometheus.CounterVec
-	auth, token   requestCounters
 	store         storeMetrics
 	nodes         *nodeCollector
 	notEmitted    prometheus.Counter
 	allCollectors []prometheus.Collector
+
+	auth, token, revoke, introspect, userToken requestCounters
 }
 
 func newCollectors() *collectors {
 	c := &collectors{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "requests_total",
-			Help: "Requests by handler (auth: the bearer check, token: the token endpoint) and outcome (passed, or the error of the answer).",
+			Help: "Requests by handler (auth: the bearer check; token, revoke, introspect, user_token: the OAuth endpoints and POST /token) and outcome (passed, or the error of the answer).",
 		}, []string{"handler", "outcome"}),
 		store: newStoreMetrics(),
 		nodes: newNodeCollector(),
@@ -56,7 +57,11 @@ func newCollectors() *collectors {
 			Help: "Events deployment_token_refused that were not emitted, because there were too many in a second or their subscribers are too slow.",
 		}),
 	}
-	c.auth, c.token = newRequestCounters(c.requests, "auth"), newRequestCounters(c.requests, "token")
+	for name, counters := range map[string]*requestCounters{
+		"auth": &c.auth, "token": &c.token, "revoke": &c.revoke, "introspect": &c.introspect, "user_token": &c.userToken,
+	} {
+		*counters = newRequestCounters(c.requests, name)
+	}
 	c.allCollectors = []prometheus.Collector{c.requests, c.store.calls, c.store.durations, c.nodes, c.notEmitted}
 	return c
 }

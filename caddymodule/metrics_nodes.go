@@ -97,6 +97,7 @@ func (c *nodeCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.remembered, float64(sum.Keys), "keys")
 	gauge(c.remembered, float64(sum.Members), "members")
 	gauge(c.remembered, float64(sum.Deployments), "deployments")
+	gauge(c.remembered, float64(sum.Revoked), "revocations")
 	gauge(c.remembered, float64(tokens), "tokens")
 	if inUse {
 		gauge(c.age, ageSeconds(oldest))
@@ -115,6 +116,7 @@ func (c *nodeCollector) read() (sum, oldest keystore.ViewStats, inUse bool, toke
 		sum.Keys += stats.Keys
 		sum.Members += stats.Members
 		sum.Deployments += stats.Deployments
+		sum.Revoked += stats.Revoked
 	}
 	for a := range c.apps {
 		tokens += a.verifier.Remembered()

@@ -118,7 +118,9 @@ func TestMetricsCountRequests(t *testing.T) {
 	}
 	hits := after.get(t, `view_lookups_total{result="hit"}`) - before.get(t, `view_lookups_total{result="hit"}`)
 	misses := after.get(t, `view_lookups_total{result="miss"}`) - before.get(t, `view_lookups_total{result="miss"}`)
-	if hits+misses != 7 || misses == 0 { // one for each credential that is of a key
+	// Three for each proven token (its key, its Deployment, the cutoff), one for each key ID and
+	// secret, two for the token that was issued.
+	if hits+misses != 5*3+2+2 || misses == 0 {
 		t.Errorf("%v hits and %v misses", hits, misses)
 	}
 	if got := after.get(t, `remembered{kind="tokens"}`); got != 2 {
@@ -157,17 +159,17 @@ func TestMetricsAreBounded(t *testing.T) {
 			t.Errorf("%s is new", series)
 		}
 	}
-	const most = 2*10 + 7*4 + 6 + 2 + 4 + 6
+	const most = 5*12 + 8*4 + 7 + 2 + 5 + 6
 	if len(after) > most {
 		t.Errorf("%d series, want %d at most", len(after), most)
 	}
 
 	allowed := map[string][]string{
-		"handler":   {"auth", "token"},
+		"handler":   {"auth", "token", "revoke", "introspect", "user_token"},
 		"outcome":   {outcomePassed},
 		"operation": operationNames[:],
 		"result":    {"hit", "miss"},
-		"kind":      {"keys", "members", "deployments", "tokens"},
+		"kind":      {"keys", "members", "deployments", "revocations", "tokens"},
 	}
 	allowed["outcome"] = append(allowed["outcome"], storeOutcomeNames[:]...)
 	for code := range statusOf {

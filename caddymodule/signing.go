@@ -15,9 +15,9 @@ import (
 // signing brings the signing keys from the keystore, where all nodes share them, to package
 // token, which knows what to do with them.
 type signing struct {
-	node      func(context.Context) (*node, error)
-	algorithm token.Algorithm
-	now       func() time.Time
+	node   func(context.Context) (*node, error)
+	policy keystore.SigningPolicy
+	now    func() time.Time
 
 	loading singleflight.Group
 	loaded  atomic.Pointer[loadedRing]
@@ -85,7 +85,7 @@ func (s *signing) readAgain(ctx context.Context) error {
 	return err
 }
 
-// load reads the signing keys, and makes one when the store has none of the algorithm. Of
+// load reads the signing keys, and makes the first one. Of
 // callers that come together, one does it for all.
 func (s *signing) load(ctx context.Context) (*token.Ring, error) {
 	attempt := s.loading.DoChan("", func() (any, error) {
@@ -109,17 +109,19 @@ func (s *signing) load(ctx context.Context) (*token.Ring, error) {
 	}
 }
 
+// read reads the signing keys, and does what is due with them. Every node may do so at any time: the
+// store says which key signs, and since when.
 func (s *signing) read(ctx context.Context) (*token.Ring, error) {
 	n, err := s.node(ctx)
 	if err != nil {
 		return nil, err
 	}
 	version := n.view.SigningKeysVersion() // before the read: what changes meanwhile is read again
-	stored, err := n.keys.EnsureSigningKey(ctx, string(s.algorithm), s.generate)
+	stored, err := n.keys.MaintainSigningKeys(ctx, s.policy)
 	if err != nil {
 		return nil, fmt.Errorf("reading the signing keys: %w", err)
 	}
-	usable := make([]*token.SigningKey, len(stored))
+	signer, usable := "", make([]*token.SigningKey, len(stored))
 	for i, key := range stored {
 		algorithm, err := token.ParseAlgorithm(key.Algorithm)
 		if err != nil {
@@ -128,8 +130,11 @@ func (s *signing) read(ctx context.Context) (*token.Ring, error) {
 		if usable[i], err = token.ParseKey(algorithm, key.CreatedAt, key.Private); err != nil {
 			return nil, fmt.Errorf("signing key %s: %w", key.ID, err)
 		}
+		if key.State() == keystore.SigningKeySigning {
+			signer = key.ID
+		}
 	}
-	ring, err := token.NewRing(usable, s.algorithm)
+	ring, err := token.NewRing(usable, signer)
 	if err != nil {
 		return nil, err
 	}
@@ -137,8 +142,13 @@ func (s *signing) read(ctx context.Context) (*token.Ring, error) {
 	return ring, nil
 }
 
-func (s *signing) generate() (keystore.SigningKey, error) {
-	key, err := token.GenerateKey(s.algorithm, s.now())
+// generateSigningKey makes a signing key as the keystore keeps it.
+func generateSigningKey(name string) (keystore.SigningKey, error) {
+	algorithm, err := token.ParseAlgorithm(name)
+	if err != nil {
+		return keystore.SigningKey{}, err
+	}
+	key, err := token.GenerateKey(algorithm, time.Now())
 	if err != nil {
 		return keystore.SigningKey{}, err
 	}
@@ -146,7 +156,5 @@ func (s *signing) generate() (keystore.SigningKey, error) {
 	if err != nil {
 		return keystore.SigningKey{}, err
 	}
-	return keystore.SigningKey{
-		ID: key.ID(), Algorithm: string(key.Algorithm()), CreatedAt: key.CreatedAt(), Private: private,
-	}, nil
+	return keystore.SigningKey{ID: key.ID(), Algorithm: name, Private: private}, nil
 }

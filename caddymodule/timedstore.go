@@ -21,10 +21,11 @@ const (
 	operationLog
 	operationHead
 	operationNext
+	operationTime
 	storeOperations
 )
 
-var operationNames = [storeOperations]string{"get", "members", "sizes", "apply", "log", "head", "next"}
+var operationNames = [storeOperations]string{"get", "members", "sizes", "apply", "log", "head", "next", "time"}
 
 // A storeOutcome is how a call of the store ended, for metrics.
 type storeOutcome int
@@ -156,6 +157,13 @@ func (s *timedStore) Next(ctx context.Context, after keystore.Position, wait tim
 	entries, at, err := s.Store.Next(ctx, after, wait)
 	s.metrics.done(ctx, operationNext, began, err)
 	return entries, at, err
+}
+
+func (s *timedStore) Time(ctx context.Context) (time.Time, error) {
+	began := time.Now()
+	now, err := s.Store.Time(ctx)
+	s.metrics.done(ctx, operationTime, began, err)
+	return now, err
 }
 
 // Interface guard

@@ -94,6 +94,8 @@ func (s scriptedStore) Log(context.Context, uint64, int) ([]keystore.LogEntry, e
 	return nil, s.err
 }
 
+func (s scriptedStore) Time(context.Context) (time.Time, error) { return time.Time{}, s.err }
+
 func (s scriptedStore) Next(context.Context, keystore.Position, time.Duration) ([]keystore.LogEntry, keystore.Position, error) {
 	return nil, keystore.Position{}, s.err
 }
@@ -130,7 +132,8 @@ func TestStoreCallsAreCountedByOutcome(t *testing.T) {
 			_, e5 := store.Log(test.ctx, 0, 1)
 			_, e6 := store.Head(test.ctx)
 			_, _, e7 := store.Next(test.ctx, keystore.Position{}, 0)
-			for i, err := range []error{e1, e2, e3, e4, e5, e6, e7, store.Close()} {
+			_, e8 := store.Time(test.ctx)
+			for i, err := range []error{e1, e2, e3, e4, e5, e6, e7, e8, store.Close()} {
 				if err != test.err { //nolint:errorlint // the very same
 					t.Errorf("call %d: %v, want %v", i, err, test.err)
 				}

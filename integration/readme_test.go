@@ -109,7 +109,8 @@ func newTour(t *testing.T, edit func(caddyfile string) string) *tour {
 		admin: "localhost" + replacements[5],
 		ports: strings.NewReplacer(replacements...),
 		env: append(os.Environ(), "CADDY_ADMIN=localhost"+replacements[5],
-			"XDG_DATA_HOME="+filepath.Join(dir, "data"), "XDG_CONFIG_HOME="+filepath.Join(dir, "config")),
+			"XDG_DATA_HOME="+filepath.Join(dir, "data"), "XDG_CONFIG_HOME="+filepath.Join(dir, "config"),
+			"PATH="+filepath.Dir(caddyBinary(t))+":"+os.Getenv("PATH")),
 	}
 	edited := edit(string(example))
 	writeTestFile(t, tour.caddyfile, tour.ports.Replace(edited))
@@ -195,11 +196,19 @@ func (tour *tour) run(blocks []block) {
 	}
 }
 
-// The README's Caddyfile is one that Caddy takes, as formatted.
-func TestREADMECaddyfile(t *testing.T) {
+// The Caddyfiles of the README and the documentation are such as Caddy takes, as formatted.
+func TestCaddyfilesOfTheDocumentation(t *testing.T) {
 	t.Parallel()
+	pages, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var blocks []block
+	for _, page := range append(pages, "../README.md") {
+		blocks = append(blocks, readBlocks(t, page)...)
+	}
 	found := 0
-	for _, b := range readBlocks(t, "../README.md") {
+	for _, b := range blocks {
 		if b.language != "caddyfile" {
 			continue
 		}
@@ -218,8 +227,8 @@ func TestREADMECaddyfile(t *testing.T) {
 			t.Errorf("caddy validate: %v\n%s", err, out)
 		}
 	}
-	if found == 0 {
-		t.Error("the README shows no Caddyfile")
+	if found < 2 {
+		t.Errorf("%d Caddyfiles in the README and the documentation", found)
 	}
 }
 

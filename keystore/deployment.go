@@ -12,6 +12,11 @@ type Deployment struct {
 	Description string    `json:"description,omitempty"`
 	CreatedAt   time.Time `json:"created_at"`
 
+	// TokenEpoch counts how often all tokens of the Deployment's keys were revoked: a token with a lower
+	// one is dead. TokensRevokedAt is when that was last, by a node's clock.
+	TokenEpoch      uint64    `json:"token_epoch,omitempty"`
+	TokensRevokedAt time.Time `json:"tokens_revoked_at,omitzero"`
+
 	// KeyCount is how many keys it has. It is counted when a Deployment is read, not kept.
 	KeyCount int64 `json:"-"`
 }
@@ -45,6 +50,7 @@ func (k *Keystore) CreateDeployment(ctx context.Context, by Caller, d Deployment
 		d.ID = newDeploymentID()
 	}
 	d.CreatedAt, d.KeyCount = k.timestamp(), 0
+	d.TokenEpoch, d.TokensRevokedAt = 0, time.Time{}
 	if err := d.validate(); err != nil {
 		return Deployment{}, err
 	}

@@ -1,6 +1,7 @@
 // Package keystore knows Deployments, their API keys and their members: what they are, what
-// they may do, how they are kept and how a secret is checked. It must not know HTTP, OAuth,
-// JSON Web Tokens or Caddy.
+// they may do, how they are kept and how a secret is checked. It keeps the keys that sign access
+// tokens and knows when each of them signs, and which tokens were revoked. It must not know HTTP,
+// OAuth, what is in a token, or Caddy.
 //
 // Two layers:
 //

@@ -11,7 +11,7 @@ var (
 	// Deployment is not found.
 	ErrNotFound = errors.New("not found")
 
-	// ErrExists says that the ID is taken.
+	// ErrExists says that the ID is taken, or that there is one already where one may be.
 	ErrExists = errors.New("already exists")
 
 	// ErrInvalid says that a value is not acceptable; the message says which and why.
@@ -31,7 +31,7 @@ var (
 	// ErrLogGap says that the change log does not go on where a follower was.
 	ErrLogGap = errors.New("gap in the change log")
 
-	// ErrWrongSecret says that the store was set up with another master secret.
+	// ErrWrongSecret says that the store has another master secret.
 	ErrWrongSecret = errors.New("wrong master secret")
 )
 

@@ -19,7 +19,20 @@ const (
 	KeyDeleted        EventKind = "key.deleted"
 	MemberPut         EventKind = "member.put"
 	MemberDeleted     EventKind = "member.deleted"
-	SigningKeyAdded   EventKind = "signing_key.added"
+
+	// Of access tokens. What was issued until then ends: of a key, of all keys of a Deployment, of
+	// everybody; or one token alone.
+	KeyTokensRevoked        EventKind = "key.tokens_revoked"
+	DeploymentTokensRevoked EventKind = "deployment.tokens_revoked"
+	TokensRevoked           EventKind = "tokens.revoked"
+	TokenRevoked            EventKind = "token.revoked"
+
+	SigningKeyAdded     EventKind = "signing_key.added"     // announced; the first one of a store signs at once
+	SigningKeyActivated EventKind = "signing_key.activated" // it signs from now on
+	SigningKeyRemoved   EventKind = "signing_key.removed"   // it verifies nothing any more
+	SigningKeysReplaced EventKind = "signing_keys.replaced" // by the key that is named: all others are removed
+
+	StoreSecretChanged EventKind = "store.secret_changed" // the store has another master secret
 )
 
 // An Event is a change as the log keeps it, in JSON. It never holds a secret.
@@ -29,8 +42,9 @@ type Event struct {
 	By         string    `json:"by"`   // who made it: Caller.Name
 	Address    string    `json:"address,omitempty"`
 	Deployment string    `json:"deployment,omitempty"`
-	Key        string    `json:"key,omitempty"`  // key ID, or kid of a signing key
-	User       string    `json:"user,omitempty"` // the member it is about
+	Key        string    `json:"key,omitempty"`   // key ID, or kid of a signing key
+	User       string    `json:"user,omitempty"`  // the member it is about, or whose token
+	Token      string    `json:"token,omitempty"` // jti of the token it is about
 }
 
 // DecodeEvent reads the event of a [LogEntry].

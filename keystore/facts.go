@@ -13,7 +13,8 @@ import (
 // facts is what the store said about things of one kind, by their names. It is bounded, and safe
 // for concurrent use. It knows nothing of ages: whether it may be asked is the view's to say.
 type facts[K comparable, V any] struct {
-	known *otter.Cache[K, *fact[V]]
+	known  *otter.Cache[K, *fact[V]]
+	inform func(context.Context, K) (V, error) // reads from the store
 
 	// mu orders what is put into known with what is forgotten: a read of the store that began
 	// before a change must not put in what the change has made untrue.
@@ -35,8 +36,9 @@ type reading[V any] struct {
 	overtook bool // a change came meanwhile: the result may be of before it
 }
 
-func newFacts[K comparable, V any](size int) *facts[K, V] {
+func newFacts[K comparable, V any](size int, inform func(context.Context, K) (V, error)) *facts[K, V] {
 	return &facts[K, V]{
+		inform:   inform,
 		known:    otter.Must(&otter.Options[K, *fact[V]]{MaximumSize: size}),
 		underway: make(map[K]*reading[V]),
 	}
@@ -54,7 +56,7 @@ const (
 
 // ask reads from the store, and remembers the answer. Of questions that come together, one is
 // put for all. An answer that a change has overtaken is not remembered, and asked for again.
-func (f *facts[K, V]) ask(ctx context.Context, name K, read func(context.Context, K) (V, error)) (*V, error) {
+func (f *facts[K, V]) ask(ctx context.Context, name K) (*V, error) {
 	// The keystore bounds each read. That is not left to the last of it: where a disk stands still,
 	// nothing else ends a read of the embedded store.
 	patience := time.NewTimer(mostPatience)
@@ -64,7 +66,7 @@ func (f *facts[K, V]) ask(ctx context.Context, name K, read func(context.Context
 		if first {
 			// By itself, since it does not end with the request that happened to come first: others
 			// wait for it.
-			go f.read(context.WithoutCancel(ctx), name, r, read)
+			go f.read(context.WithoutCancel(ctx), name, r)
 		}
 		select {
 		case <-r.done:
@@ -91,8 +93,8 @@ func (f *facts[K, V]) begin(name K) (r *reading[V], first bool) {
 	return r, true
 }
 
-func (f *facts[K, V]) read(ctx context.Context, name K, r *reading[V], read func(context.Context, K) (V, error)) {
-	value, err := contained(ctx, name, read)
+func (f *facts[K, V]) read(ctx context.Context, name K, r *reading[V]) {
+	value, err := contained(ctx, name, f.inform)
 	r.result = fact[V]{&value, err}
 	if err != nil {
 		r.result.value = nil

@@ -17,6 +17,16 @@ type Key struct {
 	CreatedAt    time.Time `json:"created_at"`
 	CreatedBy    string    `json:"created_by"`
 
+	// TokenEpoch counts how often all tokens of the key were revoked: a token with a lower one is dead.
+	// TokensRevokedAt is when that was last, by a node's clock, for people to read.
+	TokenEpoch      uint64    `json:"token_epoch,omitempty"`
+	TokensRevokedAt time.Time `json:"tokens_revoked_at,omitzero"`
+
+	// RevokedUntil is when the last of the single tokens expires that were revoked. Later than that,
+	// and when it is zero, no token of the key needs to be looked up. Whoever accepts a token for a
+	// while after it has expired has to add that while.
+	RevokedUntil time.Time `json:"revoked_until,omitzero"`
+
 	// SecretHash is the keyed hash of the secret. It stays in the store and in this package's
 	// records: no answer shows it.
 	SecretHash []byte `json:"secret_hash"`
@@ -55,6 +65,7 @@ func (k *Keystore) CreateKey(ctx context.Context, by Caller, key Key) (Key, Secr
 	secret := NewSecret()
 	key.ID, key.CreatedAt, key.CreatedBy = v.newKeyID(k.now()), k.timestamp(), by.Name
 	key.SecretHash = v.hashSecret(key.ID, secret)
+	key.TokenEpoch, key.TokensRevokedAt, key.RevokedUntil = 0, time.Time{}, time.Time{}
 	name := keyRecord(key.ID)
 	record, err := encodeRecord(v, name, key)
 	if err != nil {

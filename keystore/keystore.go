@@ -100,7 +100,11 @@ func (k *Keystore) openVault(ctx context.Context) (*vault, error) {
 			return nil, err
 		}
 		if records[0] != nil {
-			return openRoot(k.master, records[0])
+			dataKey, err := openRoot(k.master, records[0])
+			if err != nil {
+				return nil, err
+			}
+			return newVault(dataKey)
 		}
 		record, v, err := newRoot(k.master)
 		if err != nil {

@@ -50,6 +50,14 @@ func getRecord[T any](ctx context.Context, k *Keystore, v *vault, name string, a
 	return value, records[0], err
 }
 
+// unchanged is the condition that a record is still what was read; nil is no record.
+func unchanged(name string, before []byte) Condition {
+	if before == nil {
+		return Condition{Kind: RecordAbsent, Name: name}
+	}
+	return Condition{Kind: RecordEquals, Name: name, Value: before}
+}
+
 // mostTries bounds how often a change that others overtook is tried again.
 const mostTries = 16
 
@@ -74,8 +82,8 @@ func failedCondition(err error) int {
 
 // update reads a record, lets edit change the value, and writes it if nobody else has changed
 // the record meanwhile; otherwise it begins again. An edit that changes nothing writes nothing
-// and leaves no event.
-func update[T any](ctx context.Context, k *Keystore, v *vault, by Caller, name string, absent error, event Event, edit func(*T) error) (T, error) {
+// and leaves no event. The further steps are made together with the write.
+func update[T any](ctx context.Context, k *Keystore, v *vault, by Caller, name string, absent error, event Event, edit func(*T) error, further ...Step) (T, error) {
 	var value T
 	err := retry(name, func() error {
 		var before []byte
@@ -93,7 +101,7 @@ func update[T any](ctx context.Context, k *Keystore, v *vault, by Caller, name s
 		}
 		return k.apply(ctx, Change{
 			Conditions: []Condition{{Kind: RecordEquals, Name: name, Value: before}},
-			Steps:      []Step{{Kind: PutRecord, Name: name, Value: after}},
+			Steps:      append([]Step{{Kind: PutRecord, Name: name, Value: after}}, further...),
 		}, by, event)
 	})
 	return value, err

@@ -37,6 +37,11 @@ type Store interface {
 	// first.
 	Log(ctx context.Context, after uint64, limit int) ([]LogEntry, error)
 
+	// Time is what the store's clock says, in UTC. It is one clock for all nodes of the store: what
+	// goes by days, such as the rotation of signing keys, must not depend on the nodes' own. It is
+	// a clock as others are: it may be set back, and a database that took over has another one.
+	Time(ctx context.Context) (time.Time, error)
+
 	ChangeLog
 
 	// Close ends the store. Calls that are under way are finished first.

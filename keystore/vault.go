@@ -109,14 +109,9 @@ type root struct {
 
 // newRoot makes a data key and its sealed form.
 func newRoot(master []byte) (record []byte, v *vault, err error) {
-	dataKey, salt := make([]byte, vaultKeySize), make([]byte, 16)
+	dataKey := make([]byte, vaultKeySize)
 	rand.Read(dataKey)
-	rand.Read(salt)
-	wrapping, err := wrappingKey(master, salt)
-	if err != nil {
-		return nil, nil, err
-	}
-	record, err = json.Marshal(root{Version: 1, Salt: salt, Sealed: seal(wrapping, rootRecord, dataKey)})
+	record, err = sealRoot(master, dataKey)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -124,8 +119,19 @@ func newRoot(master []byte) (record []byte, v *vault, err error) {
 	return record, v, err
 }
 
+// sealRoot makes the record of a data key.
+func sealRoot(master, dataKey []byte) ([]byte, error) {
+	salt := make([]byte, 16)
+	rand.Read(salt)
+	wrapping, err := wrappingKey(master, salt)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(root{Version: 1, Salt: salt, Sealed: seal(wrapping, rootRecord, dataKey)})
+}
+
 // openRoot opens the data key of a store with the master secret, or says [ErrWrongSecret].
-func openRoot(master, record []byte) (*vault, error) {
+func openRoot(master, record []byte) (dataKey []byte, err error) {
 	var r root
 	if err := json.Unmarshal(record, &r); err != nil {
 		return nil, fmt.Errorf("record %q: %w", rootRecord, ErrAltered)
@@ -139,9 +145,9 @@ func openRoot(master, record []byte) (*vault, error) {
 	}
 	dataKey, ok := unseal(wrapping, rootRecord, r.Sealed)
 	if !ok {
-		return nil, fmt.Errorf("%w: the store was set up with another one; configure that one, nothing was changed", ErrWrongSecret)
+		return nil, fmt.Errorf("%w: the store was set up with another one, or has been given another one since; configure that one, nothing was changed", ErrWrongSecret)
 	}
-	return newVault(dataKey)
+	return dataKey, nil
 }
 
 // wrappingKey needs no slow derivation either: the master secret is random, and its length is

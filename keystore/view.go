@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 )
@@ -20,6 +21,8 @@ type View struct {
 	keys        *facts[string, Key]
 	members     *facts[memberID, Member]
 	deployments *facts[string, Deployment]
+	revoked     *facts[string, RevokedToken] // by jti
+	cutoff      *facts[string, Cutoff]       // one, by cutoffRecord
 
 	started     time.Time
 	fresh       atomic.Int64 // all was known so many nanoseconds after started; 0 is never
@@ -33,7 +36,8 @@ type View struct {
 
 // ViewOptions are the settings of a [View].
 type ViewOptions struct {
-	// Size bounds how many keys, members and Deployments are remembered, each. Default: [DefaultViewSize].
+	// Size bounds how many keys, members, Deployments, and tokens of which it is known whether they were
+	// revoked, are remembered, each. Default: [DefaultViewSize].
 	Size int
 
 	// Report is called with each fault of following the log, by one goroutine. Default: nothing.
@@ -68,9 +72,11 @@ func NewView(keystore *Keystore, opts ViewOptions) *View {
 	ctx, cancel := context.WithCancel(context.Background())
 	v := &View{
 		keystore: keystore, opts: opts,
-		keys:        newFacts[string, Key](opts.Size),
-		members:     newFacts[memberID, Member](opts.Size),
-		deployments: newFacts[string, Deployment](opts.Size),
+		keys:        newFacts(opts.Size, keystore.Key),
+		members:     newFacts(opts.Size, keystore.memberOf),
+		deployments: newFacts(opts.Size, keystore.deploymentWithoutKeys),
+		revoked:     newFacts(opts.Size, keystore.revokedToken),
+		cutoff:      newFacts(1, keystore.cutoffNamed),
 		started:     opts.Now().Add(-1), // so that no moment of the view is 0
 		cancel:      cancel, ended: make(chan struct{}),
 	}
@@ -90,6 +96,8 @@ func (v *View) Close() {
 	v.keys.close()
 	v.members.close()
 	v.deployments.close()
+	v.revoked.close()
+	v.cutoff.close()
 }
 
 // Key is [Keystore.Key], from knowledge of at most maxAge. The key is shared by all who ask: it
@@ -104,36 +112,64 @@ func (v *View) Key(ctx context.Context, id string, maxAge time.Duration) (*Key, 
 	if !vault.madeKeyID(id) {
 		return nil, notFound("key", id)
 	}
-	return answer(ctx, v, v.keys, id, maxAge, v.keystore.Key)
+	return answer(ctx, v, v.keys, id, maxAge)
 }
 
 // Authenticate is [Keystore.Authenticate], from knowledge of at most maxAge.
 func (v *View) Authenticate(ctx context.Context, id, secretText string, maxAge time.Duration) (*Key, error) {
 	return v.keystore.authenticate(ctx, id, secretText, func(ctx context.Context, id string) (*Key, error) {
-		return answer(ctx, v, v.keys, id, maxAge, v.keystore.Key)
+		return answer(ctx, v, v.keys, id, maxAge)
 	})
 }
 
 // Member is [Keystore.Member], from knowledge of at most maxAge. The member is shared by all who
 // ask: it must not be changed.
 func (v *View) Member(ctx context.Context, deploymentID, user string, maxAge time.Duration) (*Member, error) {
-	return answer(ctx, v, v.members, memberID{deploymentID, user}, maxAge, func(ctx context.Context, id memberID) (Member, error) {
-		return v.keystore.Member(ctx, id.deployment, id.user)
-	})
+	return answer(ctx, v, v.members, memberID{deploymentID, user}, maxAge)
 }
 
 // Deployment is [Keystore.Deployment] without the number of its keys, from knowledge of at most
 // maxAge. It is shared by all who ask: it must not be changed.
 func (v *View) Deployment(ctx context.Context, id string, maxAge time.Duration) (*Deployment, error) {
-	return answer(ctx, v, v.deployments, id, maxAge, func(ctx context.Context, id string) (Deployment, error) {
-		d, err := v.keystore.Deployment(ctx, id)
-		d.KeyCount = 0 // changes without the Deployment
-		return d, err
-	})
+	return answer(ctx, v, v.deployments, id, maxAge)
 }
 
+// TokenRevoked is [Keystore.TokenRevoked], from knowledge of at most maxAge. The ID is to be that of a
+// token whose signature is proven: anybody could make others up, and have the store asked for each.
+func (v *View) TokenRevoked(ctx context.Context, id string, maxAge time.Duration) (bool, error) {
+	if !isTokenID(id) {
+		return false, nil
+	}
+	_, err := answer(ctx, v, v.revoked, id, maxAge)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Cutoff is [Keystore.Cutoff], from knowledge of at most maxAge. It is shared by all who ask: it must
+// not be changed.
+func (v *View) Cutoff(ctx context.Context, maxAge time.Duration) (*Cutoff, error) {
+	return answer(ctx, v, v.cutoff, cutoffRecord, maxAge)
+}
+
+// What follows is how facts are read, by one name each. The view has them ready, since to make a
+// function for each question would cost an allocation.
+
+func (k *Keystore) memberOf(ctx context.Context, id memberID) (Member, error) {
+	return k.Member(ctx, id.deployment, id.user)
+}
+
+func (k *Keystore) deploymentWithoutKeys(ctx context.Context, id string) (Deployment, error) {
+	d, err := k.Deployment(ctx, id)
+	d.KeyCount = 0 // changes without the Deployment
+	return d, err
+}
+
+func (k *Keystore) cutoffNamed(ctx context.Context, _ string) (Cutoff, error) { return k.Cutoff(ctx) }
+
 // answer is from memory while the view's knowledge is young enough, and from the store otherwise.
-func answer[K comparable, V any](ctx context.Context, v *View, f *facts[K, V], name K, maxAge time.Duration, read func(context.Context, K) (V, error)) (*V, error) {
+func answer[K comparable, V any](ctx context.Context, v *View, f *facts[K, V], name K, maxAge time.Duration) (*V, error) {
 	if age, heard := v.Age(); heard && age <= maxAge {
 		if known, ok := f.get(name); ok {
 			v.stats.hits.Add(1)
@@ -141,14 +177,15 @@ func answer[K comparable, V any](ctx context.Context, v *View, f *facts[K, V], n
 		}
 	}
 	v.stats.misses.Add(1)
-	return f.ask(ctx, name, read)
+	return f.ask(ctx, name)
 }
 
-// Resize changes how many keys, members and Deployments are remembered, each.
+// Resize changes [ViewOptions].Size.
 func (v *View) Resize(size int) {
 	v.keys.resize(size)
 	v.members.resize(size)
 	v.deployments.resize(size)
+	v.revoked.resize(size)
 }
 
 // Age is how old the view's knowledge is; heard is false while it has heard nothing of the log,
@@ -173,6 +210,7 @@ type ViewStats struct {
 	Keys         int           // remembered, about
 	Members      int           // remembered, about
 	Deployments  int           // remembered, about
+	Revoked      int           // tokens of which it is remembered whether they were revoked, about
 }
 
 // Stats are for metrics.
@@ -183,13 +221,14 @@ func (v *View) Stats() ViewStats {
 		Gaps: v.stats.gaps.Load(), FollowErrors: v.stats.followErrors.Load(),
 		Seq: v.seq.Load(), Age: age, Heard: heard,
 		Keys: v.keys.size(), Members: v.members.size(), Deployments: v.deployments.size(),
+		Revoked: v.revoked.size(),
 	}
 }
 
 // apply forgets what an event has made untrue.
 func (v *View) apply(event Event) {
 	switch event.Kind {
-	case KeyCreated, KeyUpdated, KeyDeleted:
+	case KeyCreated, KeyUpdated, KeyDeleted, KeyTokensRevoked:
 		v.keys.forget(event.Key)
 	case MemberPut, MemberDeleted:
 		v.members.forget(memberID{event.Deployment, event.User})
@@ -199,12 +238,19 @@ func (v *View) apply(event Event) {
 		v.deployments.forget(event.Deployment)
 		v.keys.forgetWhere(func(_ string, key *Key) bool { return key == nil || key.DeploymentID == event.Deployment })
 		v.members.forgetWhere(func(id memberID, _ *Member) bool { return id.deployment == event.Deployment })
-	case SigningKeyAdded:
+	case TokenRevoked:
+		v.revoked.forget(event.Token)
+		if event.Key != "" {
+			v.keys.forget(event.Key) // it says whether its tokens need to be looked up
+		}
+	case TokensRevoked:
+		v.cutoff.forget(cutoffRecord)
+	case SigningKeyAdded, SigningKeyActivated, SigningKeyRemoved, SigningKeysReplaced:
 		v.signingKeys.Add(1)
-	case DeploymentCreated, DeploymentUpdated:
+	case DeploymentCreated, DeploymentUpdated, DeploymentTokensRevoked:
 		v.deployments.forget(event.Deployment)
-	case StoreCreated:
-		// Nothing that it could change was there.
+	case StoreCreated, StoreSecretChanged:
+		// Nothing that it could change was there; and what is known is not of the secret.
 	default:
 		// Of a newer version, and about anything.
 		v.forgetAll()
@@ -215,6 +261,8 @@ func (v *View) forgetAll() {
 	v.keys.forgetAll()
 	v.members.forgetAll()
 	v.deployments.forgetAll()
+	v.revoked.forgetAll()
+	v.cutoff.forgetAll()
 	v.signingKeys.Add(1)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,14 +18,15 @@ import (
 // A faulty store is a real one between which and its user a test can come.
 type faulty struct {
 	keystore.Store
-	gets    atomic.Int64                      // reads of keys and members so far
+	gets    atomic.Int64                      // reads so far, of what a view remembers
 	onGet   atomic.Pointer[func(name string)] // called after a read, before its answer is given
 	getErr  atomic.Pointer[error]
 	nextErr atomic.Pointer[error]
 }
 
 func (f *faulty) Get(ctx context.Context, names ...string) ([][]byte, error) {
-	if !strings.HasPrefix(names[0], "key/") && !strings.HasPrefix(names[0], "member/") {
+	kind, _, _ := strings.Cut(names[0], "/")
+	if !slices.Contains([]string{"key", "member", "deployment", "revoked", "cutoff"}, kind) {
 		return f.Store.Get(ctx, names...)
 	}
 	f.gets.Add(1)
@@ -72,7 +74,6 @@ func newViewKit(t *testing.T) *viewKit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	master := []byte("a master secret of 32 bytes or so")
 	k := &viewKit{t: t, store: &faulty{Store: store}, clock: new(clock)}
 	k.own, k.other = keystore.New(k.store, master), keystore.New(store, master)
 	if _, err := k.other.CreateDeployment(t.Context(), by, keystore.Deployment{ID: "dep1", Name: "x"}); err != nil {
@@ -136,20 +137,25 @@ func (k *viewKit) wantReads(want int64, do func()) {
 // holdRead asks for a key, and holds the read of the store back when it has its answer, until goOn
 // is closed.
 func (k *viewKit) holdRead(ctx context.Context, id string) (goOn chan struct{}, answered chan error) {
+	return k.hold("key/"+id, func() error {
+		_, err := k.Key(ctx, id, maxAge)
+		return err
+	})
+}
+
+// hold is holdRead of any record, for whatever asks for it.
+func (k *viewKit) hold(record string, ask func() error) (goOn chan struct{}, answered chan error) {
 	goOn, answered = make(chan struct{}), make(chan error, 1)
 	read := make(chan struct{})
 	var held atomic.Bool
 	hook := func(name string) {
-		if name == "key/"+id && held.CompareAndSwap(false, true) {
+		if name == record && held.CompareAndSwap(false, true) {
 			close(read)
 			<-goOn
 		}
 	}
 	k.store.onGet.Store(&hook)
-	go func() {
-		_, err := k.Key(ctx, id, maxAge)
-		answered <- err
-	}()
+	go func() { answered <- ask() }()
 	<-read
 	return goOn, answered
 }

@@ -35,6 +35,7 @@ type barePayload struct {
 	Scope        string   `json:"scope"`
 	DeploymentID string   `json:"deployment_id"`
 	Permissions  []string `json:"permissions"`
+	Epochs       []uint64 `json:"epochs"`
 }
 
 func perAlgorithm(b *testing.B, run func(b *testing.B, ring *token.Ring)) {
@@ -67,6 +68,7 @@ func BenchmarkBareSign(b *testing.B) {
 			payload := must(json.Marshal(barePayload{
 				claims.Issuer, claims.Subject, claims.Audience, claims.ExpiresAt.Unix(), claims.IssuedAt.Unix(),
 				claims.ID, claims.ClientID, claims.Scope, claims.DeploymentID, claims.Permissions,
+				[]uint64{claims.Epochs.Key, claims.Epochs.Deployment, claims.Epochs.All},
 			}))
 			signed := encode(header) + "." + encode(payload)
 			_ = signed + "." + encode(bareSign(private, signed))

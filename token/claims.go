@@ -11,8 +11,8 @@ import (
 // up to there also cannot overflow in anything that is computed with them.
 const maxNumericDate = 253402300799
 
-// Claims is what an access token says (RFC 9068 section 2.2). All but Scope, DeploymentID and
-// Permissions are required.
+// Claims is what an access token says (RFC 9068 section 2.2). All but Scope, DeploymentID,
+// Permissions and Epochs are required.
 //
 // ClientID is required for every kind of token, as the RFC has it: it names the client that asked
 // for the token. For the token of an API key that is the key, and Subject is the same. A token that
@@ -28,6 +28,7 @@ type Claims struct {
 	Scope        string   // scope: the values separated by spaces (RFC 6749 section 3.3)
 	DeploymentID string   // deployment_id: empty if the token is not bound to one Deployment
 	Permissions  []string // permissions, as "deploymentId:<id>"
+	Epochs       Epochs   // epochs
 
 	IssuedAt  time.Time // iat, in whole seconds
 	ExpiresAt time.Time // exp, in whole seconds: from that second on the token is dead
@@ -35,16 +36,17 @@ type Claims struct {
 
 // wireClaims is the JSON form. The order is what a person who decodes a token wants to see first.
 type wireClaims struct {
-	Issuer       string   `json:"iss"`
-	Subject      string   `json:"sub"`
-	Audience     string   `json:"aud"`
-	ExpiresAt    int64    `json:"exp"`
-	IssuedAt     int64    `json:"iat"`
-	ID           string   `json:"jti"`
-	ClientID     string   `json:"client_id"`
-	Scope        string   `json:"scope,omitempty"`
-	DeploymentID string   `json:"deployment_id,omitempty"`
-	Permissions  []string `json:"permissions,omitempty"`
+	Issuer       string     `json:"iss"`
+	Subject      string     `json:"sub"`
+	Audience     string     `json:"aud"`
+	ExpiresAt    int64      `json:"exp"`
+	IssuedAt     int64      `json:"iat"`
+	ID           string     `json:"jti"`
+	ClientID     string     `json:"client_id"`
+	Scope        string     `json:"scope,omitempty"`
+	DeploymentID string     `json:"deployment_id,omitempty"`
+	Permissions  []string   `json:"permissions,omitempty"`
+	Epochs       wireEpochs `json:"epochs,omitzero"`
 }
 
 // MarshalJSON writes the JWT Claims Set. Fractions of a second are cut off; claims that are not
@@ -61,10 +63,11 @@ func (c Claims) MarshalJSON() ([]byte, error) {
 		Scope:        c.Scope,
 		DeploymentID: c.DeploymentID,
 		Permissions:  c.Permissions,
+		Epochs:       c.Epochs.wire(),
 	})
 }
 
-// complete returns an [ErrClaims] that names what is missing. Signing and verifying share it, so
+// complete returns an [ErrClaims] that names what is missing or out of range. Signing and verifying share it, so
 // that no token can be issued that would not be accepted.
 func (c *Claims) complete() error {
 	for _, required := range [...]struct{ name, value string }{
@@ -83,6 +86,9 @@ func (c *Claims) complete() error {
 		if seconds := required.value.Unix(); seconds <= 0 || seconds > maxNumericDate {
 			return fmt.Errorf("%w: %s is missing or out of range", ErrClaims, required.name)
 		}
+	}
+	if !c.Epochs.inRange() {
+		return fmt.Errorf("%w: epochs is out of range", ErrClaims)
 	}
 	return nil
 }

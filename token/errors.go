@@ -26,8 +26,8 @@ var (
 	// ErrSignature says that the signature does not fit.
 	ErrSignature = errors.New("wrong signature")
 
-	// ErrClaims says that a required claim is missing, or that one is not of its type or names more
-	// than one audience. [Ring.Sign] also returns it for claims that could not be verified again.
+	// ErrClaims says that a required claim is missing, or that one is not of its type, is out of
+	// range or names more than one audience. [Ring.Sign] also returns it for claims that could not be verified again.
 	ErrClaims = errors.New("unacceptable claims")
 
 	// ErrIssuer says that the token is of another issuer.
@@ -48,7 +48,7 @@ var (
 	// ErrKey says that a private key cannot be read, is too weak, or is not one for its algorithm.
 	ErrKey = errors.New("unusable signing key")
 
-	// ErrNoSigningKey says that a ring has no key of the algorithm that is configured for signing.
+	// ErrNoSigningKey says that the key that is to sign is not among those of a ring.
 	ErrNoSigningKey = errors.New("no signing key")
 )
 
@@ -74,20 +74,34 @@ func Proven(err error) bool {
 	return errors.As(err, &proven)
 }
 
-// ProvenClient is the client_id of the token that an error of [Verifier.Verify] is about, when that
-// was read from a token whose signature was verified, and "" otherwise.
-func ProvenClient(err error) string {
+// ProvenToken returns what the token says that an error of [Verifier.Verify] is about, when its
+// signature was verified and its claims could be read: a token that is expired, not yet valid, for
+// another audience, or of another issuer. It is for explaining a refusal and no reason to admit the
+// token.
+//
+// There is none when nothing was proven, nor when the claims are unacceptable ([ErrClaims]): what
+// cannot be read in one way only says nothing.
+func ProvenToken(err error) (*Verified, bool) {
 	var proven *provenError
-	if !errors.As(err, &proven) {
+	if !errors.As(err, &proven) || proven.token == nil {
+		return nil, false
+	}
+	return proven.token, true
+}
+
+// ProvenClient is the client_id of the [ProvenToken] of an error, and "" if there is none.
+func ProvenClient(err error) string {
+	token, ok := ProvenToken(err)
+	if !ok {
 		return ""
 	}
-	return proven.clientID
+	return token.ClientID
 }
 
 // provenError marks a reason that may be told.
 type provenError struct {
-	reason   error
-	clientID string // "" when the claims are unacceptable
+	reason error
+	token  *Verified // nil when the claims are unacceptable
 }
 
 func (e *provenError) Error() string { return e.reason.Error() }

@@ -2,6 +2,7 @@ package token_test
 
 import (
 	"encoding/json"
+	"reflect"
 	"testing"
 
 	"github.com/deploymentkeys/gateway/token"
@@ -41,6 +42,9 @@ func FuzzClaims(f *testing.F) {
 	f.Add(payload.String())
 	f.Add(payload.with("aud", []any{nil}).String())
 	f.Add(payload.without("client_id").String())
+	f.Add(payload.with("epochs", []uint64{0, 1, 1<<53 - 1}).String())
+	f.Add(payload.with("epochs", []float64{0, 1.5, 2}).String())
+	f.Add(payload.without("epochs").String())
 	f.Add(`{"iss":"\ud800","nbf":1e400}`)
 
 	f.Fuzz(func(t *testing.T, payload string) {
@@ -58,6 +62,18 @@ func FuzzClaims(f *testing.F) {
 		if want["iss"] != got.Issuer || want["sub"] != got.Subject || want["jti"] != got.ID ||
 			want["client_id"] != got.ClientID || want["exp"] != float64(got.ExpiresAt.Unix()) {
 			t.Fatalf("accepted as %+v, but it says %v", got, want)
+		}
+		epochs := []any{float64(got.Epochs.Key), float64(got.Epochs.Deployment), float64(got.Epochs.All)}
+		if said, ok := want["epochs"]; ok && !reflect.DeepEqual(said, epochs) || !ok && got.Epochs != (token.Epochs{}) {
+			t.Fatalf("accepted with epochs %v, but it says %v", got.Epochs, said)
+		}
+		// What Sign takes is accepted again, as the same.
+		raw, err := ring.Sign(got.Claims)
+		if err != nil {
+			return
+		}
+		if again, err := v.Verify(ring, raw); err != nil || !reflect.DeepEqual(again.Claims, got.Claims) {
+			t.Fatalf("signed again: got %+v, %v, want %+v", again, err, got.Claims)
 		}
 	})
 }

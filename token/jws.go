@@ -55,28 +55,34 @@ func checkShape(raw string) error {
 // parseCompact takes a token apart by the strictest reading there is: of every token one text
 // exists, and nothing in it is left to taste. It returns [ErrMalformed] for anything else.
 func parseCompact(raw string) (*compact, error) {
-	if err := checkShape(raw); err != nil {
-		return nil, err
-	}
-	end := strings.LastIndexByte(raw, '.')
-	signed := raw[:end]
-	header, payload, _ := strings.Cut(signed, ".")
-
-	c := &compact{signed: signed}
-	decoded, err := decodePart("header", header)
+	c, header, err := decodeCompact(raw)
 	if err != nil {
 		return nil, err
 	}
-	if c.header, err = parseHeader(decoded); err != nil {
-		return nil, err
-	}
-	if c.payload, err = decodePart("payload", payload); err != nil {
-		return nil, err
-	}
-	if c.signature, err = decodePart("signature", raw[end+1:]); err != nil {
+	if c.header, err = parseHeader(header); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// decodeCompact takes a token apart and does not look into the header, which it returns as it is.
+func decodeCompact(raw string) (c *compact, header []byte, err error) {
+	if err := checkShape(raw); err != nil {
+		return nil, nil, err
+	}
+	end := strings.LastIndexByte(raw, '.')
+	c = &compact{signed: raw[:end]}
+	first, second, _ := strings.Cut(c.signed, ".")
+	if header, err = decodePart("header", first); err != nil {
+		return nil, nil, err
+	}
+	if c.payload, err = decodePart("payload", second); err != nil {
+		return nil, nil, err
+	}
+	if c.signature, err = decodePart("signature", raw[end+1:]); err != nil {
+		return nil, nil, err
+	}
+	return c, header, nil
 }
 
 var strictBase64 = base64.RawURLEncoding.Strict()
@@ -95,11 +101,25 @@ func decodePart(name, part string) ([]byte, error) {
 	return decoded, nil
 }
 
-// parseHeader accepts alg, kid and typ, each exactly once. Whatever else a header can have either
-// says where to get another key (jku, jwk, x5u, x5c: RFC 8725 section 3.10) or changes how the
-// token is to be read (crit, b64, zip, cty), and this product issues none of it. Values are cut
-// where they get into an error, which is logged: anybody can send them.
+// parseHeader accepts the header of an access token and no other.
 func parseHeader(data []byte) (joseHeader, error) {
+	h, err := readHeader(data)
+	if err != nil {
+		return joseHeader{}, err
+	}
+	// RFC 9068 section 4; RFC 7515 section 4.1.9 for the prefix that may be left out, and for media
+	// types being the same in either case.
+	if !strings.EqualFold(h.Type, mediaType) && !strings.EqualFold(h.Type, "application/"+mediaType) {
+		return joseHeader{}, fmt.Errorf("%w: typ is %.64q, not %q", ErrMalformed, h.Type, mediaType)
+	}
+	return h, nil
+}
+
+// readHeader accepts alg, kid and typ, each at most once, and the first two are required. Whatever
+// else a header can have either says where to get another key (jku, jwk, x5u, x5c: RFC 8725 section
+// 3.10) or changes how the token is to be read (crit, b64, zip, cty), and this product issues none
+// of it. Values are cut where they get into an error, which is logged: anybody can send them.
+func readHeader(data []byte) (joseHeader, error) {
 	var h joseHeader
 	err := members(data, func(name, value []byte) error {
 		var parameter *string
@@ -122,11 +142,6 @@ func parseHeader(data []byte) (joseHeader, error) {
 	}
 	if h.Algorithm == "" || h.KeyID == "" {
 		return joseHeader{}, fmt.Errorf("%w: header: alg or kid is missing or empty", ErrMalformed)
-	}
-	// RFC 9068 section 4; RFC 7515 section 4.1.9 for the prefix that may be left out, and for media
-	// types being the same in either case.
-	if !strings.EqualFold(h.Type, mediaType) && !strings.EqualFold(h.Type, "application/"+mediaType) {
-		return joseHeader{}, fmt.Errorf("%w: typ is %.64q, not %q", ErrMalformed, h.Type, mediaType)
 	}
 	return h, nil
 }

@@ -65,7 +65,7 @@ func TestKeyRoundTrip(t *testing.T) {
 				t.Errorf("created at %v, not in UTC", key.CreatedAt())
 			}
 			// What the parsed key signs, the first one verifies.
-			raw := must(must(token.NewRing([]*token.SigningKey{got}, alg)).Sign(sampleClaims()))
+			raw := must(must(token.NewRing([]*token.SigningKey{got}, got.ID())).Sign(sampleClaims()))
 			if _, err := newVerifier(t, nil).Verify(ringOf(alg), raw); err != nil {
 				t.Error(err)
 			}

@@ -130,26 +130,41 @@ func stringValue(value []byte) (string, error) {
 	return string(text), err
 }
 
-// stringsValue returns the texts of a JSON array of strings, none of which may be empty.
-func stringsValue(value []byte) ([]string, error) {
+// elements calls visit for each element of the JSON array in value, in order, as it stands there. It
+// returns an error if value is not an array, and the first error of visit.
+func elements(value []byte, visit func(element []byte) error) error {
 	if value[0] != '[' {
-		return nil, errors.New("not an array")
+		return errors.New("not an array")
 	}
-	var texts []string
 	for rest := skipSpace(value[1:]); rest[0] != ']'; {
 		end := valueEnd(rest)
-		text, err := stringValue(rest[:end])
-		if err != nil {
-			return nil, err
+		if err := visit(rest[:end]); err != nil {
+			return err
 		}
-		if text == "" {
-			return nil, errors.New("an empty string in the array")
-		}
-		texts = append(texts, text)
 		rest = skipSpace(rest[end:])
 		if rest[0] == ',' {
 			rest = skipSpace(rest[1:])
 		}
+	}
+	return nil
+}
+
+// stringsValue returns the texts of a JSON array of strings, none of which may be empty.
+func stringsValue(value []byte) ([]string, error) {
+	var texts []string
+	err := elements(value, func(element []byte) error {
+		text, err := stringValue(element)
+		if err != nil {
+			return err
+		}
+		if text == "" {
+			return errors.New("an empty string in the array")
+		}
+		texts = append(texts, text)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return texts, nil
 }

@@ -38,10 +38,34 @@ func TestRememberedExpires(t *testing.T) {
 	if !errors.Is(err, token.ErrExpired) || !token.Proven(err) {
 		t.Errorf("at exp: got %v, want ErrExpired", err)
 	}
+	if got, ok := token.ProvenToken(err); !ok || got.ID != claims.ID || token.ProvenClient(err) != claims.ClientID {
+		t.Errorf("at exp: the error is about %+v", got)
+	}
 	// Beyond the second by which the cache's own clock may round.
 	clock.Advance(2 * time.Second)
 	if n := v.Remembered(); n != 0 {
 		t.Errorf("%d expired tokens are remembered", n)
+	}
+}
+
+// TestRememberedWhenTheClockGoesBack has what a remembered token can be refused for besides its exp.
+func TestRememberedWhenTheClockGoesBack(t *testing.T) {
+	t.Parallel()
+	clock, ring, claims := new(fakeClock), ringOf(token.ES256), sampleClaims()
+	v := newVerifier(t, func(o *token.Options) { o.Now = clock.Now })
+	raw := must(ring.Sign(claims))
+	known := must(v.Verify(ring, raw))
+
+	clock.Advance(-time.Hour)
+	_, err := v.Verify(ring, raw)
+	if !errors.Is(err, token.ErrNotYetValid) || !token.Proven(err) {
+		t.Errorf("got %v, want ErrNotYetValid", err)
+	}
+	if got, ok := token.ProvenToken(err); !ok || got != known || token.ProvenClient(err) != claims.ClientID {
+		t.Errorf("the error is about %+v, not about the token that was remembered", got)
+	}
+	if n := v.Remembered(); n != 0 {
+		t.Errorf("%d refused tokens are remembered", n)
 	}
 }
 
@@ -67,7 +91,7 @@ func TestRememberedUnderKeyThatIsGone(t *testing.T) {
 	raw := must(ring.Sign(sampleClaims()))
 	must(v.Verify(ring, raw))
 
-	without := must(token.NewRing([]*token.SigningKey{keys()[token.EdDSA]}, token.EdDSA))
+	without := must(token.NewRing([]*token.SigningKey{keys()[token.EdDSA]}, keys()[token.EdDSA].ID()))
 	_, err := v.Verify(without, raw)
 	if !errors.Is(err, token.ErrUnknownKey) || token.Proven(err) {
 		t.Errorf("got %v, want ErrUnknownKey, unproven", err)
@@ -151,7 +175,7 @@ func TestConcurrentUse(t *testing.T) {
 	t.Parallel()
 	clock, rings := new(fakeClock), []*token.Ring{ringOf(token.ES256), ringOf(token.EdDSA)}
 	v := newVerifier(t, func(o *token.Options) { o.Now, o.CacheSize = clock.Now, 4 })
-	without := must(token.NewRing([]*token.SigningKey{keys()[token.RS256]}, token.RS256))
+	without := must(token.NewRing([]*token.SigningKey{keys()[token.RS256]}, keys()[token.RS256].ID()))
 	var raws []string
 	for range 4 {
 		for _, ring := range rings {

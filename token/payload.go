@@ -39,6 +39,8 @@ func (v *Verified) set(name, value []byte) (err error) {
 		v.DeploymentID, err = stringValue(value)
 	case "permissions":
 		v.Permissions, err = stringsValue(value)
+	case "epochs":
+		v.Epochs, err = epochsValue(value)
 	case "exp":
 		v.ExpiresAt, err = timeValue(value)
 	case "iat":

@@ -13,15 +13,16 @@ type Ring struct {
 	keys   map[string]*SigningKey
 	signer *SigningKey
 	jwks   []byte
+	etag   string
 }
 
-// NewRing makes a ring of the keys, of which the newest of the algorithm sign is the one that
-// signs. Of two keys made in the same millisecond it is the one with the greater ID, so that all
-// nodes with the same keys choose the same.
+// NewRing makes a ring of the keys, of which the one whose ID is signer is the one that signs. That
+// need not be the newest: a new key can be published for a while before it signs, so that whoever
+// verifies by a copy of the JWK Set has it by then.
 //
-// It returns [ErrNoSigningKey] if there is none of that algorithm, and [ErrKey] if a key is given
+// It returns [ErrNoSigningKey] if signer is not among the keys, and [ErrKey] if a key is given
 // twice or cannot be published.
-func NewRing(keys []*SigningKey, sign Algorithm) (*Ring, error) {
+func NewRing(keys []*SigningKey, signer string) (*Ring, error) {
 	sorted := slices.SortedFunc(slices.Values(keys), newestFirst)
 
 	r := &Ring{keys: make(map[string]*SigningKey, len(sorted))}
@@ -30,21 +31,22 @@ func NewRing(keys []*SigningKey, sign Algorithm) (*Ring, error) {
 			return nil, fmt.Errorf("%w: %s is there twice", ErrKey, key.id)
 		}
 		r.keys[key.id] = key
-		if r.signer == nil && key.algorithm == sign {
-			r.signer = key
-		}
 	}
-	if r.signer == nil {
-		return nil, fmt.Errorf("%w for %q among %d keys", ErrNoSigningKey, sign, len(keys))
+	var ok bool
+	if r.signer, ok = r.Key(signer); !ok {
+		return nil, fmt.Errorf("%w: %q is not among the %d keys", ErrNoSigningKey, signer, len(keys))
 	}
 
 	var err error
 	if r.jwks, err = encodeJWKS(sorted); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
+	r.etag = entityTag(r.jwks)
 	return r, nil
 }
 
+// newestFirst puts of two keys made in the same millisecond the one with the greater ID first, so
+// that all nodes with the same keys publish the same document.
 func newestFirst(a, b *SigningKey) int {
 	if byTime := b.createdAt.Compare(a.createdAt); byTime != 0 {
 		return byTime

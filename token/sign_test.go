@@ -63,14 +63,15 @@ func TestSignForm(t *testing.T) {
 		"iat": float64(claims.IssuedAt.Unix()), "exp": float64(claims.ExpiresAt.Unix()),
 		"scope": claims.Scope, "deployment_id": claims.DeploymentID,
 		"permissions": []any{"deploymentId:" + claims.DeploymentID},
+		"epochs":      []any{3.0, 0.0, 12.0},
 	}
 	if got := decode(parts[1]); !reflect.DeepEqual(got, want) {
 		t.Errorf("payload %v, want %v", got, want)
 	}
 
-	claims.Scope, claims.DeploymentID, claims.Permissions = "", "", nil
+	claims.Scope, claims.DeploymentID, claims.Permissions, claims.Epochs = "", "", nil, token.Epochs{}
 	least := decode(strings.Split(must(ring.Sign(claims)), ".")[1])
-	if want := want.without("scope").without("deployment_id").without("permissions"); !reflect.DeepEqual(least, want) {
+	if want := want.without("scope").without("deployment_id").without("permissions").without("epochs"); !reflect.DeepEqual(least, want) {
 		t.Errorf("the least payload is %v, want %v", least, want)
 	}
 }
@@ -92,6 +93,9 @@ func TestSignRefuses(t *testing.T) {
 		{"exp in the same second as iat", func(c *token.Claims) { c.ExpiresAt = c.IssuedAt.Add(999 * time.Millisecond) }},
 		{"sub is not UTF-8", func(c *token.Claims) { c.Subject = "a\xff" }},
 		{"permission is not UTF-8", func(c *token.Claims) { c.Permissions = []string{"\xff"} }},
+		{"epoch of the key above 2^53-1", func(c *token.Claims) { c.Epochs.Key = 1 << 53 }},
+		{"epoch of the Deployment above 2^53-1", func(c *token.Claims) { c.Epochs.Deployment = 1 << 53 }},
+		{"epoch of all above 2^53-1", func(c *token.Claims) { c.Epochs.All = 1<<64 - 1 }},
 		{"over 8 KiB", func(c *token.Claims) { c.Scope = strings.Repeat("s ", 4000) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

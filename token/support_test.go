@@ -48,7 +48,7 @@ var keys = sync.OnceValue(func() map[token.Algorithm]*token.SigningKey {
 func ringOf(alg token.Algorithm) *token.Ring {
 	return must(token.NewRing([]*token.SigningKey{
 		keys()[token.ES256], keys()[token.EdDSA], keys()[token.RS256],
-	}, alg))
+	}, keys()[alg].ID()))
 }
 
 func newVerifier(tb testing.TB, change func(*token.Options)) *token.Verifier {
@@ -75,6 +75,7 @@ func sampleClaims() token.Claims {
 		Scope:        "deploy airflow:read airflow:write",
 		DeploymentID: "quasarian-nebula-4211",
 		Permissions:  []string{"deploymentId:quasarian-nebula-4211"},
+		Epochs:       token.Epochs{Key: 3, Deployment: 0, All: 12},
 		IssuedAt:     start.Truncate(time.Second),
 		ExpiresAt:    start.Truncate(time.Second).Add(24 * time.Hour),
 	}

@@ -122,7 +122,7 @@ func (v *Verifier) Verify(ring *Ring, raw string) (*Verified, error) {
 				return known, nil
 			}
 			v.memory.forget(id)
-			return nil, &provenError{err, known.ClientID}
+			return nil, &provenError{err, known}
 		}
 		v.memory.forget(id)
 	}
@@ -149,7 +149,7 @@ func (v *Verifier) prove(ring *Ring, raw string) (*Verified, error) {
 		return nil, &provenError{reason: err}
 	}
 	if err := v.check(token); err != nil {
-		return nil, &provenError{err, token.ClientID}
+		return nil, &provenError{err, token}
 	}
 	return token, nil
 }

@@ -120,6 +120,15 @@ func (s *Store) Log(ctx context.Context, after uint64, limit int) ([]keystore.Lo
 	return entries, err
 }
 
+// Time implements [keystore.Store]: the file has one node, whose clock it is.
+func (s *Store) Time(ctx context.Context) (time.Time, error) {
+	if err := s.begin(ctx); err != nil {
+		return time.Time{}, err
+	}
+	defer s.calls.Done()
+	return time.Now().UTC(), nil
+}
+
 // Close implements [keystore.Store]. It waits for the calls that are under way, and gives the
 // file free for another process. Calls that only wait for an entry of the log end at once.
 func (s *Store) Close() error {

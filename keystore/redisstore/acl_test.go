@@ -82,6 +82,8 @@ func everything(ctx context.Context, store *redisstore.Store) error {
 	do(err)
 	_, err = store.Log(ctx, 0, 10)
 	do(err)
+	_, err = store.Time(ctx)
+	do(err)
 	at, err := store.Head(ctx)
 	do(err)
 	_, _, err = store.Next(ctx, at, time.Millisecond)

@@ -16,7 +16,7 @@
 //
 //	ACL SETUSER gateway on >PASSWORD resetkeys ~{deployment_keys}:* resetchannels -@all
 //	  +get +mget +set +unlink +exists +type +zadd +zrem +zscore +zcard +zrange
-//	  +xadd +xread +xrange +xrevrange +eval +evalsha
+//	  +xadd +xread +xrange +xrevrange +time +eval +evalsha
 //
 // and besides
 //

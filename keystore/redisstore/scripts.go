@@ -22,6 +22,10 @@ var (
 	//go:embed log.lua
 	logSource string
 	logScript = redis.NewScript(logSource)
+
+	//go:embed time.lua
+	timeSource string
+	timeScript = redis.NewScript(timeSource)
 )
 
 // Apply implements [keystore.Store]. Nothing repeats it on its own: a second run of a change whose
@@ -111,6 +115,27 @@ func (s *Store) Log(ctx context.Context, after uint64, limit int) ([]keystore.Lo
 		entries = append(entries, keystore.LogEntry{Seq: seq, Event: []byte(found[i+1])})
 	}
 	return entries, nil
+}
+
+// Time implements [keystore.Store]: the clock of the server that has the keys.
+func (s *Store) Time(ctx context.Context) (time.Time, error) {
+	ctx, end, err := s.begin(ctx, s.timeout)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer end()
+	var parts []int64
+	err = s.master(ctx, func(c redis.Cmdable) (err error) {
+		parts, err = timeScript.Run(ctx, c, []string{s.head()}).Int64Slice()
+		return err
+	})
+	if err != nil {
+		return time.Time{}, s.unavailable(err)
+	}
+	if len(parts) != 2 {
+		return time.Time{}, s.unavailable(fmt.Errorf("its time has %d parts", len(parts)))
+	}
+	return time.Unix(parts[0], parts[1]*int64(time.Microsecond)).UTC(), nil
 }
 
 // encode turns a change into the keys and arguments of apply.lua. Every part of a change has one

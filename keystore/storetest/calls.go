@@ -19,6 +19,7 @@ var calls = map[string]func(context.Context, keystore.Store) error{
 	"Members": func(ctx context.Context, s keystore.Store) error { _, err := s.Members(ctx, "i", "", 10); return err },
 	"Sizes":   func(ctx context.Context, s keystore.Store) error { _, err := s.Sizes(ctx, "i"); return err },
 	"Log":     func(ctx context.Context, s keystore.Store) error { _, err := s.Log(ctx, 0, 10); return err },
+	"Time":    func(ctx context.Context, s keystore.Store) error { _, err := s.Time(ctx); return err },
 	"Head": func(ctx context.Context, s keystore.Store) error {
 		_, err := any(s).(keystore.ChangeLog).Head(ctx)
 		return err

@@ -250,11 +250,6 @@ func memberTests() []keystoreTest {
 }
 
 func vaultTests() []keystoreTest {
-	signing := func(id string) func() (keystore.SigningKey, error) {
-		return func() (keystore.SigningKey, error) {
-			return keystore.SigningKey{ID: id, Algorithm: "ES256", CreatedAt: time.Unix(1, 0).UTC(), Private: []byte("private part of " + id)}, nil
-		}
-	}
 	return []keystoreTest{
 		{"another master secret opens nothing and changes nothing", func(t *testing.T, k *keystoreKit) {
 			k.deployment("dep1")
@@ -279,41 +274,6 @@ func vaultTests() []keystoreTest {
 			k.want(err, nil)
 			_, err = k.Deployment(k.ctx(), "dep1")
 			k.want(err, nil)
-		}},
-		{"nodes that make a signing key at once end with one", func(t *testing.T, k *keystoreKit) {
-			var wait sync.WaitGroup
-			got := make([]string, 8)
-			for i := range got {
-				wait.Go(func() {
-					keys, err := keystore.New(k.store, master).EnsureSigningKey(k.ctx(), "ES256", signing(string(rune('a'+i))))
-					if err != nil || len(keys) != 1 {
-						t.Errorf("keys %v, error %v", keys, err)
-						return
-					}
-					got[i] = keys[0].ID + " " + string(keys[0].Private)
-				})
-			}
-			wait.Wait()
-			if len(slices.Compact(got)) != 1 {
-				t.Errorf("the nodes have %q", got)
-			}
-		}},
-		{"signing keys are sealed in the store", func(t *testing.T, k *keystoreKit) {
-			keys, err := k.EnsureSigningKey(k.ctx(), "ES256", signing("kid1"))
-			k.want(err, nil)
-			records, err := k.store.Get(k.ctx(), "signing_keys")
-			k.want(err, nil)
-			if len(keys) != 1 || bytes.Contains(records[0], []byte("private part")) {
-				t.Errorf("keys %v, record %q", keys, records[0])
-			}
-			read, err := k.SigningKeys(k.ctx())
-			k.want(err, nil)
-			if len(read) != 1 || string(read[0].Private) != "private part of kid1" {
-				t.Errorf("read %v", read)
-			}
-			k.alter("signing_keys", `"ES256"`, `"none"`)
-			_, err = k.SigningKeys(k.ctx())
-			k.want(err, keystore.ErrAltered)
 		}},
 		{"no secret stands in the store", func(t *testing.T, k *keystoreKit) {
 			k.deployment("dep1")

@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t testing.TB) keystore.Store) {
 		{"Indexes", indexTests()},
 		{"Log", logTests()},
 		{"ChangeLog", changeLogTests()},
+		{"Time", timeTests()},
 		{"Races", raceTests()},
 		{"Calls", callTests()},
 	} {

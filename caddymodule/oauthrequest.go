@@ -22,65 +22,41 @@ const (
 	requestBodyTime = 10 * time.Second
 )
 
-// A tokenRequest is a request for an access token (RFC 6749 section 4.4.2), read but not
-// granted.
-type tokenRequest struct {
-	clientID, clientSecret string
-	basic                  bool // the credentials came as HTTP Basic
-	audience               string
-	scope                  string
+// A clientRequest is a request to an OAuth endpoint at which clients authenticate themselves, read
+// but not granted.
+type clientRequest struct {
+	clientID, clientSecret string // empty when they are missing
+	basic                  bool   // they came as HTTP Basic
+	params                 parameters
 }
 
 // parameters are what a request to an OAuth endpoint may hold; those that the server does not
 // know are ignored (RFC 6749 section 3.2). A parameter without a value is omitted.
 type parameters map[string]string
 
-// readTokenRequest reads credentials and parameters from the one place where each may be.
-func readTokenRequest(w http.ResponseWriter, r *http.Request) (tokenRequest, *refusal) {
+// readClientRequest reads credentials and parameters from the one place where each may be.
+func readClientRequest(w http.ResponseWriter, r *http.Request) (clientRequest, *refusal) {
 	if r.URL.RawQuery != "" || r.URL.ForceQuery {
-		return tokenRequest{}, refuse(codeInvalidRequest, "parameters must be in the body, not in the URL")
+		return clientRequest{}, refuse(codeInvalidRequest, "parameters must be in the body, not in the URL")
 	}
 	params, refused := readParameters(w, r)
 	if refused != nil {
-		return tokenRequest{}, refused
+		return clientRequest{}, refused
 	}
-	req, refused := readClient(r.Header, params)
-	if refused != nil {
-		return req, refused
-	}
-	switch params["grant_type"] {
-	case "client_credentials":
-	case "":
-		return req, refuse(codeInvalidRequest, "grant_type is missing: want client_credentials")
-	default:
-		return req, refuse(codeUnsupportedGrantType, "grant_type must be client_credentials")
-	}
-	// RFC 8707 calls the audience resource; a client that sends both has to mean the same.
-	req.audience, req.scope = params["audience"], params["scope"]
-	if resource := params["resource"]; resource != "" {
-		if req.audience != "" && req.audience != resource {
-			return req, refuse(codeInvalidTarget, "audience and resource are not the same")
-		}
-		req.audience = resource
-	}
-	return req, nil
+	return readClient(r.Header, params)
 }
 
 // readClient reads the credentials: HTTP Basic or the body, not both (RFC 6749 section 2.3).
-func readClient(header http.Header, params parameters) (tokenRequest, *refusal) {
+func readClient(header http.Header, params parameters) (clientRequest, *refusal) {
 	authorization := header["Authorization"]
 	switch len(authorization) {
 	case 0:
-		req := tokenRequest{clientID: params["client_id"], clientSecret: params["client_secret"]}
-		if req.clientID == "" || req.clientSecret == "" {
-			return req, refuse(codeInvalidClient, "client_id or client_secret is missing")
-		}
-		return req, nil
+		return clientRequest{clientID: params["client_id"], clientSecret: params["client_secret"], params: params}, nil
 	case 1:
 	default:
-		return tokenRequest{}, refuse(codeInvalidRequest, "more than one Authorization header")
+		return clientRequest{}, refuse(codeInvalidRequest, "more than one Authorization header")
 	}
-	req := tokenRequest{basic: true}
+	req := clientRequest{basic: true, params: params}
 	scheme, rest, _ := strings.Cut(authorization[0], " ")
 	if !strings.EqualFold(scheme, "Basic") {
 		return req, refuse(codeInvalidClient, "the Authorization header must be HTTP Basic: the key ID and the secret")
@@ -97,9 +73,6 @@ func readClient(header http.Header, params parameters) (tokenRequest, *refusal) 
 		return req, refuse(codeInvalidRequest, "credentials in the Authorization header and in the body: send them once")
 	}
 	req.clientID, req.clientSecret = id, secret
-	if id == "" || secret == "" {
-		return req, refuse(codeInvalidClient, "the key ID or the secret is missing")
-	}
 	return req, nil
 }
 
@@ -178,7 +151,7 @@ func parseForm(body []byte) (parameters, error) {
 }
 
 // knownParameters must be strings in JSON; what other members are is their sender's business.
-var knownParameters = [...]string{"client_id", "client_secret", "grant_type", "audience", "resource", "scope"}
+var knownParameters = [...]string{"client_id", "client_secret", "grant_type", "audience", "resource", "scope", "token", "token_type_hint"}
 
 func parseJSON(body []byte) (parameters, error) {
 	members, err := strictjson.Members(body)

@@ -1,0 +1,115 @@
+package caddymodule
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/deploymentkeys/gateway/keystore"
+)
+
+// sameOrigin refuses what a browser sends for the page of another site, by Sec-Fetch-Site and Origin
+// (https://web.dev/articles/fetch-metadata). Requests with neither are not from a browser.
+var sameOrigin = http.NewCrossOriginProtection()
+
+// serveUserToken is POST /token: an access token for the user who is signed in to the site.
+func (h *TokenHandler) serveUserToken(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if err := sameOrigin.Check(r); err != nil {
+		return h.refuseUser(w, r, &refusal{code: codeAccessDenied, description: "this request comes from the page of another site", cause: err})
+	}
+	user := signedIn(r)
+	if user == "" {
+		// This directive comes before those that sign users in, such as basic_auth, since keys must get
+		// their tokens without. So they are asked first; what they answer, such as 401, is the answer.
+		watched := &watchedWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
+		if err := next.ServeHTTP(watched, r); err != nil || watched.wrote {
+			return err
+		}
+		user = signedIn(r)
+	}
+	if user == "" {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="`+defaultRealm+`"`)
+		return h.refuseUser(w, r, refuse(codeNone, "nobody is signed in: this site needs a directive for POST /token that signs users in, such as basic_auth"))
+	}
+	if err := acceptableUser(user); err != nil {
+		return h.refuseUser(w, r, refuse(codeAccessDenied, "this user can have no access token: "+err.Error()))
+	}
+	raw, err := h.app.issueForUser(r.Context(), user)
+	if err != nil {
+		return h.refuseUser(w, r, unavailable(err))
+	}
+	metrics.userToken.passed.Inc()
+	return writeJSON(w, http.StatusOK, tokenAnswer{
+		AccessToken: raw,
+		TokenType:   "Bearer",
+		ExpiresIn:   int64(h.app.userTokenLifetime.Seconds()),
+	})
+}
+
+func (h *TokenHandler) refuseUser(w http.ResponseWriter, r *http.Request, refused *refusal) error {
+	h.app.refused(&metrics.userToken, refused, clientIP(r))
+	return refused.write(w)
+}
+
+// signedIn is the user whom the site has authenticated, or "". One who came with an access token is
+// not signed in: a token could be had for a token, for ever.
+func signedIn(r *http.Request) string {
+	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if _, byToken := repl.Get("http.auth.user.deployment"); byToken {
+		return ""
+	}
+	user, _ := repl.GetString("http.auth.user.id")
+	return user
+}
+
+// acceptableUser refuses names that could be taken for somebody else's: that of a key, in sub, or
+// another user's, in a header whose ends are trimmed on the way.
+func acceptableUser(user string) error {
+	switch {
+	case keystore.IsKeyID(user), user == userClient:
+		return errors.New("the name of the user is one that keys and clients have")
+	case strings.TrimSpace(user) != user:
+		return errors.New("the name of the user begins or ends with a space")
+	}
+	return keystore.ValidateUser(user)
+}
+
+// watchedWriter knows whether anything was answered.
+type watchedWriter struct {
+	*caddyhttp.ResponseWriterWrapper
+	wrote bool
+}
+
+func (w *watchedWriter) WriteHeader(status int) {
+	w.wrote = true
+	w.ResponseWriterWrapper.WriteHeader(status)
+}
+
+func (w *watchedWriter) Write(p []byte) (int, error) {
+	w.wrote = true
+	return w.ResponseWriterWrapper.Write(p)
+}
+
+// ReadFrom is what io.Copy calls.
+func (w *watchedWriter) ReadFrom(r io.Reader) (int64, error) {
+	w.wrote = true
+	return w.ResponseWriterWrapper.ReadFrom(r)
+}
+
+// FlushError and Hijack are what [http.ResponseController] looks for.
+
+func (w *watchedWriter) FlushError() error {
+	w.wrote = true
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+func (w *watchedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.wrote = true
+	return http.NewResponseController(w.ResponseWriter).Hijack()
+}

@@ -1,0 +1,95 @@
+package storetest
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/deploymentkeys/gateway/keystore"
+)
+
+var newMaster = []byte("the next master secret, of 32 bytes or more")
+
+// masterTests hold the master secret, and what happens with another one.
+func masterTests() []keystoreTest {
+	return []keystoreTest{
+		{"another master secret does not touch the signing keys", func(t *testing.T, k *keystoreKit) {
+			n := k.node()
+			n.wantKeys("kid1 signing")
+			before, err := n.store.Get(n.ctx(), "signing_keys")
+			n.want(err, nil)
+			wrong := keystore.New(n.store, newMaster)
+			_, err = wrong.MaintainSigningKeys(n.ctx(), n.policy)
+			n.want(err, keystore.ErrWrongSecret)
+			_, err = wrong.RotateSigningKey(n.ctx(), alice, n.policy)
+			n.want(err, keystore.ErrWrongSecret)
+			_, err = wrong.ReplaceSigningKeys(n.ctx(), alice, n.policy)
+			n.want(err, keystore.ErrWrongSecret)
+			n.want(wrong.ChangeMaster(n.ctx(), alice, newMaster), keystore.ErrWrongSecret)
+			after, err := n.store.Get(n.ctx(), "signing_keys")
+			n.want(err, nil)
+			if string(before[0]) != string(after[0]) || n.made.Load() != 1 {
+				t.Errorf("the signing keys were changed, or %d were made", n.made.Load())
+			}
+			n.wantEvents("signing_key.added")
+		}},
+		{"the master secret is changed, and everything goes on", func(t *testing.T, k *keystoreKit) {
+			n := k.node()
+			n.deployment("dep1")
+			key, secret := n.key("dep1")
+			n.wantKeys("kid1 signing")
+			n.want(n.ChangeMaster(n.ctx(), alice, newMaster), nil)
+
+			// A node that runs goes on.
+			_, err := n.Authenticate(n.ctx(), key.ID, secret)
+			n.want(err, nil)
+			n.wantKeys("kid1 signing")
+			// One that is started again needs the new secret.
+			n.want(keystore.New(n.store, master).Open(n.ctx()), keystore.ErrWrongSecret)
+			n.want(n.Opens(n.ctx(), master), keystore.ErrWrongSecret)
+			n.want(n.Opens(n.ctx(), newMaster), nil)
+			again := keystore.New(n.store, newMaster)
+			_, err = again.Authenticate(n.ctx(), key.ID, secret)
+			n.want(err, nil)
+			keys, err := again.SigningKeys(n.ctx())
+			n.want(err, nil)
+			if !slices.Equal(states(keys), []string{"kid1 signing"}) || string(keys[0].Private) != "private part of kid1" {
+				t.Errorf("signing keys %v", keys)
+			}
+			// Whoever has the old one cannot change it back.
+			n.want(n.ChangeMaster(n.ctx(), alice, master), keystore.ErrWrongSecret)
+			n.want(again.ChangeMaster(n.ctx(), alice, master), nil)
+			n.want(keystore.New(n.store, master).Open(n.ctx()), nil)
+			n.wantEvents("deployment.created dep1", "key.created dep1", "signing_key.added", "store.secret_changed", "store.secret_changed")
+		}},
+		{"a short master secret is refused", func(_ *testing.T, k *keystoreKit) {
+			k.want(k.ChangeMaster(k.ctx(), alice, newMaster[:keystore.MinMasterSize-1]), keystore.ErrInvalid)
+			k.want(k.ChangeMaster(k.ctx(), alice, nil), keystore.ErrInvalid)
+			k.want(k.Opens(k.ctx(), master), nil)
+			k.wantEvents()
+		}},
+		{"of several changes of the master secret at once one is made", func(t *testing.T, k *keystoreKit) {
+			k.want(k.Open(k.ctx()), nil)
+			var wait sync.WaitGroup
+			var winner, wins atomic.Int64
+			for i := range int64(6) {
+				wait.Go(func() {
+					err := keystore.New(k.store, master).ChangeMaster(k.ctx(), alice, append([]byte{byte(i)}, newMaster...))
+					if err == nil {
+						winner.Store(i)
+						wins.Add(1)
+						return
+					}
+					k.want(err, keystore.ErrWrongSecret)
+				})
+			}
+			wait.Wait()
+			if wins.Load() != 1 {
+				t.Errorf("%d changes were made", wins.Load())
+			}
+			k.want(keystore.New(k.store, append([]byte{byte(winner.Load())}, newMaster...)).Open(k.ctx()), nil)
+			k.wantEvents("store.secret_changed")
+		}},
+	}
+}
