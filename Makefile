@@ -56,7 +56,7 @@ bench-go: ## run the Go benchmarks
 
 figures: needs ## print the figures of docs/operations.md; takes half an hour
 	DEPLOYMENT_KEYS_LONG=1 go test -count=1 -timeout 60m -v ./integration \
-		-run 'OnOtherNodes|Failover|KilledGateway|MissedChanges|AskRedisNothing|ManyKeys|Bounded|BlockedLink|KilledDurable|LeaveNothing' \
+		-run 'OnOtherNodes|Failover|KilledGateway|MissedChanges|AskRedisNothing|ManyKeys|Bounded|BlockedLink|KilledDurable|LeaveNothing|Rotation' \
 		| grep -E 'figure:|^(ok|FAIL|---)'
 
 needs: ## install the programs that the tests run, those that are missing

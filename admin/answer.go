@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/deploymentkeys/gateway/caddymodule"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -29,7 +30,7 @@ func statusOf(err error) (status int, text string) {
 		return own.status, own.text
 	case errors.Is(err, keystore.ErrInvalid):
 		return http.StatusBadRequest, err.Error()
-	case errors.Is(err, keystore.ErrNotFound):
+	case errors.Is(err, keystore.ErrNotFound), errors.Is(err, caddymodule.ErrNotOurs):
 		return http.StatusNotFound, err.Error()
 	case errors.Is(err, keystore.ErrExists), errors.Is(err, keystore.ErrLimit):
 		return http.StatusConflict, err.Error()

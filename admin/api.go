@@ -13,7 +13,9 @@ import (
 )
 
 // API is the admin API as an http.Handler. It does no authorization: whoever mounts it decides
-// who may call it. JSON in and out; errors are {"error": "..."}.
+// who may call it, and refuses requests that a foreign web page has a browser send: some calls need
+// no body, and with that no browser asks before it sends them. Caddy's admin endpoint does both.
+// JSON in and out; errors are {"error": "..."}.
 type API struct {
 	// Keystore returns what the API manages. It is called once for each request, so that it may
 	// be another after the configuration has changed; an error is answered 503.
@@ -31,6 +33,10 @@ type API struct {
 	// is false when it has none. Default: there is no readiness.
 	Ready func(context.Context) (age time.Duration, known bool, err error)
 
+	// Tokens returns what makes and checks access tokens, as Keystore does. Default: the calls that
+	// need it are not there.
+	Tokens func() (TokenService, error)
+
 	// Logger gets every change, and every fault of the store. Secrets are not in it.
 	Logger *zap.Logger
 }
@@ -41,13 +47,15 @@ type call func(c *callContext) (status int, body any, err error)
 
 // callContext is what a call works with.
 type callContext struct {
-	w    http.ResponseWriter
-	r    *http.Request
-	keys *keystore.Keystore
-	by   keystore.Caller
-	log  *zap.Logger
+	w      http.ResponseWriter
+	r      *http.Request
+	keys   *keystore.Keystore
+	tokens func() (TokenService, error)
+	by     keystore.Caller
+	log    *zap.Logger
 
-	change keystore.Event // that the call has made; no Kind: none
+	change   keystore.Event // that the call has made; no Kind: none
+	question bool           // the call changes nothing, although its method is not GET
 }
 
 // deployment, key and user are the parts of the path, decoded.
@@ -55,7 +63,7 @@ func (c *callContext) deployment() string { return c.r.PathValue("deployment") }
 func (c *callContext) key() string        { return c.r.PathValue("key") }
 func (c *callContext) user() string       { return c.r.PathValue("user") }
 
-// routes is the whole API.
+// routes is the API but for tokenRoutes.
 var routes = map[string]map[string]call{
 	"/deployments": {
 		http.MethodGet:  listDeployments,
@@ -82,13 +90,32 @@ var routes = map[string]map[string]call{
 		http.MethodPut:    putMember,
 		http.MethodDelete: deleteMember,
 	},
+	"/deployments/{deployment}/revoke_tokens":            {http.MethodPost: revokeDeploymentTokens},
+	"/deployments/{deployment}/keys/{key}/revoke_tokens": {http.MethodPost: revokeKeyTokens},
+	"/tokens/revoke_all":                                 {http.MethodPost: revokeAllTokens},
+	"/signing_keys":                                      {http.MethodGet: listSigningKeys},
 }
 
-// Handler is the API, at the paths that begin with /deployments.
+// tokenRoutes need [API].Tokens.
+var tokenRoutes = map[string]map[string]call{
+	"/signing_keys/rotate": {http.MethodPost: rotateSigningKey},
+	"/tokens/introspect":   {http.MethodPost: introspectToken},
+	"/tokens/revoke":       {http.MethodPost: revokeToken},
+	"/tokens/explain":      {http.MethodPost: explainToken},
+}
+
+// Handler is the API, at the paths /deployments, /signing_keys, and what begins with /deployments/,
+// /signing_keys/ and /tokens/.
 func (a *API) Handler() http.Handler {
 	mux := http.NewServeMux()
-	for path, calls := range routes {
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, calls) })
+	handle := func(routes map[string]map[string]call) {
+		for path, calls := range routes {
+			mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, calls) })
+		}
+	}
+	handle(routes)
+	if a.Tokens != nil {
+		handle(tokenRoutes)
 	}
 	if a.Ready != nil {
 		mux.HandleFunc(readyPath, a.serveReady)
@@ -123,7 +150,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, calls map[string]cal
 		a.failed(r, writeError(w, err), err)
 		return
 	}
-	c := &callContext{w: w, r: r, keys: keys, by: a.Caller(r), log: a.Logger}
+	c := &callContext{w: w, r: r, keys: keys, tokens: a.Tokens, by: a.Caller(r), log: a.Logger}
 	status, body, err := do(c)
 	switch {
 	case err != nil:
@@ -133,7 +160,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, calls map[string]cal
 	default:
 		writeJSON(w, status, body)
 	}
-	if err == nil && method != http.MethodGet {
+	if err == nil && method != http.MethodGet && !c.question {
 		a.Logger.Info("changed", zap.String("method", method), zap.String("path", r.URL.Path),
 			zap.Int("status", status), zap.String("by", c.by.Name))
 	}

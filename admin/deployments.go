@@ -15,10 +15,13 @@ type deploymentJSON struct {
 	Description string    `json:"description"`
 	CreatedAt   time.Time `json:"created_at"`
 	KeyCount    int64     `json:"key_count"`
+
+	// When all its tokens were last ended; only if they were.
+	TokensRevokedAt time.Time `json:"tokens_revoked_at,omitzero"`
 }
 
 func showDeployment(d keystore.Deployment) deploymentJSON {
-	return deploymentJSON{d.ID, d.Name, d.Description, d.CreatedAt, d.KeyCount}
+	return deploymentJSON{d.ID, d.Name, d.Description, d.CreatedAt, d.KeyCount, d.TokensRevokedAt}
 }
 
 // createDeployment is POST /deployments: {"id"?, "name", "description"?}. 201 with Location; 409

@@ -1,4 +1,5 @@
-// Package admin is how people and programs manage Deployments, keys and members: the API as an
-// http.Handler, and the Caddy module that mounts it on the admin endpoint. It knows HTTP and
-// JSON; it must not know how keys are stored, nor how tokens are made.
+// Package admin is how people and programs manage Deployments, keys, members and access tokens: the
+// API as an http.Handler, the Caddy module that mounts it on the admin endpoint, and the commands in
+// Caddy's binary that call it. It knows HTTP and JSON; it must not know how keys are stored, nor how
+// tokens are made.
 package admin

@@ -13,7 +13,10 @@ import (
 func TestChangesAreTold(t *testing.T) {
 	t.Parallel()
 	var told []keystore.Event
-	api := newAPI(t, func(a *API) { a.Changed = func(change keystore.Event) { told = append(told, change) } })
+	api := newAPI(t, func(a *API) {
+		a.Changed = func(change keystore.Event) { told = append(told, change) }
+		withTokens(new(fakeTokens))(a)
+	})
 	var key struct{ ID, Secret string }
 	for _, test := range []struct {
 		method, path, body string
@@ -28,6 +31,18 @@ func TestChangesAreTold(t *testing.T) {
 		{"POST", "/deployments/dep1/keys", `{"name":"k"}`, 201, keystore.Event{Kind: keystore.KeyCreated, Deployment: "dep1", Key: "KEY"}},
 		{"GET", "/deployments/dep1/keys/KEY", "", 200, keystore.Event{}},
 		{"PATCH", "/deployments/dep1/keys/KEY", `{"name":"l"}`, 200, keystore.Event{Kind: keystore.KeyUpdated, Deployment: "dep1", Key: "KEY"}},
+		{"POST", "/deployments/dep1/keys/KEY/revoke_tokens", "", 204, keystore.Event{Kind: keystore.KeyTokensRevoked, Deployment: "dep1", Key: "KEY"}},
+		{"POST", "/deployments/dep2/keys/KEY/revoke_tokens", "", 404, keystore.Event{}},
+		{"POST", "/deployments/dep1/revoke_tokens", "", 204, keystore.Event{Kind: keystore.DeploymentTokensRevoked, Deployment: "dep1"}},
+		{"POST", "/deployments/dep2/revoke_tokens", "", 404, keystore.Event{}},
+		{"POST", "/tokens/revoke_all", "", 204, keystore.Event{Kind: keystore.TokensRevoked}},
+		{"POST", "/tokens/revoke_all", `{"a":1}`, 400, keystore.Event{}},
+		{"POST", "/tokens/revoke", `{"token":"good"}`, 204, keystore.Event{}}, // its own business
+		{"POST", "/tokens/introspect", `{"token":"good"}`, 200, keystore.Event{}},
+		{"POST", "/tokens/explain", `{"token":"good"}`, 200, keystore.Event{}},
+		{"GET", "/signing_keys", "", 200, keystore.Event{}},
+		{"POST", "/signing_keys/rotate", "", 201, keystore.Event{Kind: keystore.SigningKeyAdded, Key: "kid-1"}},
+		{"POST", "/signing_keys/rotate", `{"replace":true}`, 201, keystore.Event{Kind: keystore.SigningKeysReplaced, Key: "kid-1"}},
 		{"DELETE", "/deployments/dep2/keys/KEY", "", 404, keystore.Event{}},
 		{"DELETE", "/deployments/dep1/keys/KEY", "", 204, keystore.Event{Kind: keystore.KeyDeleted, Deployment: "dep1", Key: "KEY"}},
 		{"DELETE", "/deployments/dep1/keys/KEY", "", 404, keystore.Event{}},

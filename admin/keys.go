@@ -16,10 +16,13 @@ type keyJSON struct {
 	Scopes       keystore.Scopes `json:"scopes"`
 	CreatedAt    time.Time       `json:"created_at"`
 	CreatedBy    string          `json:"created_by"`
+
+	// When all its tokens were last ended; only if they were.
+	TokensRevokedAt time.Time `json:"tokens_revoked_at,omitzero"`
 }
 
 func showKey(k keystore.Key) keyJSON {
-	return keyJSON{k.ID, k.DeploymentID, k.Name, k.Description, k.Scopes, k.CreatedAt, k.CreatedBy}
+	return keyJSON{k.ID, k.DeploymentID, k.Name, k.Description, k.Scopes, k.CreatedAt, k.CreatedBy, k.TokensRevokedAt}
 }
 
 // createKey is POST /deployments/{deployment}/keys: {"name","description"?,"scopes"?}. 201 with

@@ -18,8 +18,8 @@ func init() {
 	caddy.RegisterModule(new(Endpoint))
 }
 
-// Endpoint mounts the API on Caddy's admin endpoint, under /deployments. Who may call it is
-// Caddy's business: by default, who can reach localhost:2019; on the remote admin endpoint, who
+// Endpoint mounts the API on Caddy's admin endpoint, under /deployments, /signing_keys and /tokens.
+// Who may call it is Caddy's business: by default, who can reach localhost:2019; on the remote admin endpoint, who
 // has a certificate for the path.
 type Endpoint struct {
 	handler http.Handler
@@ -36,7 +36,7 @@ func (*Endpoint) CaddyModule() caddy.ModuleInfo {
 // Provision makes the handler. It keeps nothing of the configuration: the admin endpoint is not
 // rolled back when a configuration fails to load, and would hold an app that is gone.
 func (e *Endpoint) Provision(ctx caddy.Context) error {
-	api := &API{Keystore: activeKeystore, Caller: endpointCaller, Logger: ctx.Logger(e), Changed: announce, Ready: activeReady}
+	api := &API{Keystore: activeKeystore, Caller: endpointCaller, Logger: ctx.Logger(e), Changed: announce, Ready: activeReady, Tokens: activeTokens}
 	e.handler = api.Handler()
 	return nil
 }
@@ -50,6 +50,9 @@ func (e *Endpoint) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		{Pattern: "/deployments", Handler: handler},
 		{Pattern: "/deployments/", Handler: handler},
+		{Pattern: "/signing_keys", Handler: handler},
+		{Pattern: "/signing_keys/", Handler: handler},
+		{Pattern: "/tokens/", Handler: handler},
 	}
 }
 
@@ -68,6 +71,14 @@ func activeKeystore() (*keystore.Keystore, error) {
 		return nil, err
 	}
 	return app.Keystore()
+}
+
+func activeTokens() (TokenService, error) {
+	app, err := activeApp()
+	if err != nil {
+		return nil, err
+	}
+	return app, nil
 }
 
 func activeReady(ctx context.Context) (age time.Duration, known bool, err error) {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -26,18 +27,42 @@ func readBody(w http.ResponseWriter, r *http.Request, target any) error {
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
 		return &apiError{http.StatusUnsupportedMediaType, "the Content-Type must be application/json"}
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var over *http.MaxBytesError
-	switch {
-	case errors.As(err, &over):
-		return &apiError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", maxBody)}
-	case err != nil:
-		return badRequest("the body could not be read to its end")
+	body, err := readAll(w, r)
+	if err != nil {
+		return err
 	}
 	if err := strictjson.Decode(body, target); err != nil {
 		return badRequest(err.Error())
 	}
 	return nil
+}
+
+// readOptionalBody is readBody for a call that may also come without a body; then it needs no type,
+// whatever type it names, as clients do that always name one.
+func readOptionalBody(w http.ResponseWriter, r *http.Request, target any) error {
+	body, err := readAll(w, r)
+	if err != nil || len(body) == 0 {
+		return err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return readBody(w, r, target)
+}
+
+// readNoBody refuses a body that says anything.
+func readNoBody(w http.ResponseWriter, r *http.Request) error {
+	return readOptionalBody(w, r, &struct{}{})
+}
+
+func readAll(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return nil, &apiError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", maxBody)}
+	case err != nil:
+		return nil, badRequest("the body could not be read to its end")
+	}
+	return body, nil
 }
 
 // readPage reads limit and cursor. A cursor is where the page before ended; it comes back from

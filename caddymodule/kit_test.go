@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -72,11 +71,6 @@ func (a *testApp) newKey(t testing.TB, deployment string, scopes keystore.Scopes
 		t.Fatal(err)
 	}
 	return key, secret.Reveal()
-}
-
-// anew makes the app know nothing of its signing keys yet.
-func (a *testApp) anew() {
-	a.signing = &signing{node: a.opened, policy: a.signing.policy, now: time.Now}
 }
 
 func (a *testApp) token(t testing.TB, key keystore.Key) string {

@@ -143,7 +143,7 @@ func parseForm(body []byte) (parameters, error) {
 			return nil, errors.New("the body is not valid UTF-8")
 		}
 		if len(values) > 1 {
-			return nil, fmt.Errorf("%q is there more than once", name)
+			return nil, fmt.Errorf("%.64q is there more than once", name)
 		}
 		params[name] = values[0]
 	}

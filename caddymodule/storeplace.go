@@ -166,13 +166,22 @@ func (p storePlace) openEmbedded(ctx context.Context) (caddy.Destructor, error) 
 	}
 	master, err := p.embeddedSecret(ctx, store)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("embedded store %s: %w", p.file(), err), store.Close())
+		return nil, errors.Join(fmt.Errorf("embedded store %s: %w%s", p.file(), err, p.interrupted()), store.Close())
 	}
 	n := newNode(store, master)
 	if err := n.keys.Open(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("embedded store %s: %w", p.file(), err), n.Destruct())
+		return nil, errors.Join(fmt.Errorf("embedded store %s: %w%s", p.file(), err, p.interrupted()), n.Destruct())
 	}
 	return n, nil
+}
+
+// interrupted says what to do when a change of the master secret was not finished; "" is that none is
+// under way.
+func (p storePlace) interrupted() string {
+	if _, err := os.Stat(filepath.Join(p.directory, pendingSecretFile)); err != nil {
+		return ""
+	}
+	return "; a change of the master secret was interrupted: run caddy deployment-secret change again"
 }
 
 // embeddedSecret is the configured master secret, or the one beside the store.

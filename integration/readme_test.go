@@ -260,5 +260,13 @@ func TestOperationsManual(t *testing.T) {
 	t.Parallel()
 	tour := newTour(t, func(caddyfile string) string { return caddyfile })
 	tour.start(runCommand)
+	t.Cleanup(func() {
+		// The manual starts a gateway of its own, which goes on after the command.
+		stop := exec.Command(caddyBinary(t), "stop")
+		stop.Env = tour.env
+		if out, err := stop.CombinedOutput(); err != nil {
+			t.Errorf("caddy stop: %v\n%s", err, out)
+		}
+	})
 	tour.run(readBlocks(t, "../docs/operations.md"))
 }

@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -63,7 +64,8 @@ func (k *Keystore) RevokeDeploymentTokens(ctx context.Context, by Caller, deploy
 	return err
 }
 
-// RevokeAllTokens ends all tokens that were issued until now, to whomever. Errors: [ErrAltered].
+// RevokeAllTokens ends all tokens that were issued until now, to whomever. It also mends a record of
+// the cutoff that was altered, as long as which no token is of any use.
 func (k *Keystore) RevokeAllTokens(ctx context.Context, by Caller) error {
 	ctx, cancel, v, err := k.change(ctx)
 	if err != nil {
@@ -72,6 +74,11 @@ func (k *Keystore) RevokeAllTokens(ctx context.Context, by Caller) error {
 	defer cancel()
 	return retry(cutoffRecord, func() error {
 		cutoff, before, err := k.cutoff(ctx, v)
+		if errors.Is(err, ErrAltered) {
+			// Which epoch tokens carry is not known any more, but that there were fewer revocations than
+			// seconds since 1970.
+			cutoff.TokenEpoch, err = uint64(k.now().Unix()), nil
+		}
 		if err != nil {
 			return err
 		}
@@ -105,5 +112,5 @@ func (k *Keystore) cutoff(ctx context.Context, v *vault) (Cutoff, []byte, error)
 		return Cutoff{}, nil, err
 	}
 	cutoff, err := decodeRecord[Cutoff](v, cutoffRecord, records[0])
-	return cutoff, records[0], err
+	return cutoff, records[0], err // the record also when it was altered
 }

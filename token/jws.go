@@ -47,7 +47,7 @@ func checkShape(raw string) error {
 		return fmt.Errorf("%w: %d bytes, at most %d are accepted", ErrMalformed, len(raw), maxTokenSize)
 	}
 	if dots := strings.Count(raw, "."); dots != 2 {
-		return fmt.Errorf("%w: %d parts, not 3", ErrMalformed, dots+1)
+		return fmt.Errorf("%w: want three parts with dots between them, there are %d dots", ErrMalformed, dots)
 	}
 	return nil
 }

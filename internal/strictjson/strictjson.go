@@ -39,7 +39,7 @@ func Members(data []byte) (map[string]json.RawMessage, error) {
 			return nil, err
 		}
 		if _, twice := members[name]; twice {
-			return nil, fmt.Errorf("%q is there more than once", name)
+			return nil, fmt.Errorf("%.64q is there more than once", name)
 		}
 		begin := dec.InputOffset()
 		if err := walk(dec, 1); err != nil {
@@ -67,7 +67,7 @@ func Decode(data []byte, target any) error {
 	known := fieldNames(reflect.TypeOf(target).Elem())
 	for name, value := range members {
 		if !known[name] {
-			return fmt.Errorf("unknown field %q", name)
+			return fmt.Errorf("unknown field %.64q", name)
 		}
 		if string(value) == "null" {
 			return fmt.Errorf("%q is null: leave it out instead", name)
@@ -105,7 +105,7 @@ func walk(dec *json.Decoder, depth int) error {
 				return err
 			}
 			if seen[name] {
-				return fmt.Errorf("%q is there more than once", name)
+				return fmt.Errorf("%.64q is there more than once", name)
 			}
 			seen[name] = true
 		}

@@ -1,0 +1,102 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/deploymentkeys/gateway/caddymodule"
+	"github.com/deploymentkeys/gateway/keystore"
+)
+
+// A TokenService is what the API asks of the part of the gateway that makes and checks access
+// tokens; [caddymodule.App] is one.
+type TokenService interface {
+	RotateSigningKey(ctx context.Context, by keystore.Caller) (keystore.SigningKey, error)
+	ReplaceSigningKeys(ctx context.Context, by keystore.Caller) (keystore.SigningKey, error)
+	Introspect(ctx context.Context, raw, deployment string) (caddymodule.Introspection, error)
+	RevokeToken(ctx context.Context, by keystore.Caller, raw string) error
+	Explain(ctx context.Context, raw, deployment string, need keystore.Scopes) caddymodule.Explanation
+}
+
+// signingKeyJSON is a signing key in an answer: nothing of its private part.
+type signingKeyJSON struct {
+	KeyID       string                   `json:"kid"`
+	Algorithm   string                   `json:"algorithm"`
+	State       keystore.SigningKeyState `json:"state"`
+	CreatedAt   time.Time                `json:"created_at"`            // when it was announced
+	SignsFrom   time.Time                `json:"signs_from"`            // of an announced key the earliest time
+	RetiredAt   time.Time                `json:"retired_at,omitzero"`   // since when it signs no more
+	RemovedFrom time.Time                `json:"removed_from,omitzero"` // of a retired key: when its last token has expired
+}
+
+func showSigningKey(k keystore.SigningKey) signingKeyJSON {
+	shown := signingKeyJSON{
+		KeyID: k.ID, Algorithm: k.Algorithm, State: k.State(), CreatedAt: k.CreatedAt,
+		SignsFrom: k.SignsFrom, RetiredAt: k.RetiredAt, RemovedFrom: k.RemovedFrom(),
+	}
+	if shown.State == keystore.SigningKeyAnnounced {
+		shown.SignsFrom = k.EarliestSigning()
+	}
+	return shown
+}
+
+// listSigningKeys is GET /signing_keys: {"keys":[...]}, oldest first. They are few, so there are no
+// pages.
+func listSigningKeys(c *callContext) (int, any, error) {
+	keys, err := c.keys.SigningKeys(c.r.Context())
+	if err != nil {
+		return 0, nil, signingKeyError(err)
+	}
+	body := struct {
+		Keys []signingKeyJSON `json:"keys"`
+	}{[]signingKeyJSON{}}
+	for _, key := range keys {
+		body.Keys = append(body.Keys, showSigningKey(key))
+	}
+	return http.StatusOK, body, nil
+}
+
+// rotateSigningKey is POST /signing_keys/rotate: {"replace"?}, or no body. 201 with the new key.
+//
+// It announces a key, which signs after [keystore.SigningKeyNotice]; 409 when one is announced
+// already. With "replace": true, for a signing key that leaked, the new key signs at once, all others
+// are gone, and with them every token that was issued so far.
+func rotateSigningKey(c *callContext) (int, any, error) {
+	var body struct {
+		Replace bool `json:"replace"`
+	}
+	if err := readOptionalBody(c.w, c.r, &body); err != nil {
+		return 0, nil, err
+	}
+	tokens, err := c.tokens()
+	if err != nil {
+		return 0, nil, err
+	}
+	rotate, kind := tokens.RotateSigningKey, keystore.SigningKeyAdded
+	if body.Replace {
+		rotate, kind = tokens.ReplaceSigningKeys, keystore.SigningKeysReplaced
+	}
+	key, err := rotate(c.r.Context(), c.by)
+	if err != nil {
+		return 0, nil, signingKeyError(err)
+	}
+	c.changed(keystore.Event{Kind: kind, Key: key.ID})
+	return http.StatusCreated, showSigningKey(key), nil
+}
+
+// signingKeyError says what to do about signing keys that were altered: there is no deleting them
+// one by one.
+func signingKeyError(err error) error {
+	if errors.Is(err, keystore.ErrAltered) {
+		return &apiError{
+			http.StatusServiceUnavailable,
+			err.Error() + `; replace the signing keys, which ends all tokens: POST /signing_keys/rotate with {"replace": true}`,
+		}
+	}
+	return err
+}
+
+// Interface guards
+var _ TokenService = (*caddymodule.App)(nil)
