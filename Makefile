@@ -12,23 +12,33 @@ ARGS ?=
 # The tools are built without -race, which would make them many times slower; they load packages with the flags above.
 tool = $$(GOFLAGS='$(FLAGS)' go tool -modfile=tools/go.mod -n $(1))
 
-.PHONY: help test lint lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile build bench-go figures needs clean
+.PHONY: help test test-registry lint lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile build bench-go figures needs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # All is compiled first (go list -export does that without linking), so that a cold build of Caddy, minutes long, is not
-# on the clock of a test that needs a Caddy.
+# on the clock of a test that needs a Caddy. The client of registries, which a test runs, is a module of its own.
+CLIENT  := integration/registryclient
+compile  = go list -export $(1) >/dev/null && go -C $(CLIENT) list -export . >/dev/null
+
 # -count=1, because some tests run the go command and what it built, of which go test's cache of results knows nothing.
-test: needs ## run all tests with the race detector; installs redis-server, jq and curl when missing (apt-get)
-	go list -export $(PKG) >/dev/null
+test: needs ## run all tests with the race detector; installs what they need when missing (apt-get)
+	$(call compile,$(PKG))
 	go test -count=1 -timeout 10m $(ARGS) $(PKG)
+
+test-registry: needs ## run the tests with a real registry, the deploy API and the calls of the Astro CLI; a part of make test
+	$(call compile,./integration ./examples/...)
+	go test -count=1 -timeout 10m $(ARGS) ./examples/deploy-api
+	go test -count=1 -timeout 10m $(ARGS) -run 'Registry|DeployAPI|AstroCLI' ./integration
 
 lint: lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile ## check modules, formatting, and the code by vet and staticcheck
 
 lint-mod:
 	go mod verify
 	go mod tidy -diff
+	go -C $(CLIENT) mod verify
+	go -C $(CLIENT) mod tidy -diff
 
 lint-gofumpt:
 	@echo gofumpt -l .; files=$$($(call tool,gofumpt) -l .) || exit; \
@@ -36,9 +46,10 @@ lint-gofumpt:
 
 lint-vet:
 	go vet ./...
+	go -C $(CLIENT) vet ./...
 
 lint-staticcheck:
-	@echo staticcheck ./...; $(call tool,staticcheck) ./...
+	@echo staticcheck ./...; staticcheck="$(call tool,staticcheck)" && "$$staticcheck" ./... && cd $(CLIENT) && "$$staticcheck" ./...
 
 lint-caddyfile: build
 	@echo caddy fmt; find . -type f \( -name 'Caddyfile*' -o -name '*.caddyfile' \) -not -path './.git/*' | sort | { bad=0; \

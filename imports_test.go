@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"keystore":            {},
 	"token":               {},
 	"integration":         {},
+	"examples/deploy-api": {},
 }
 
 // mayUseCaddy are the packages that know Caddy. All others stay free of it, also by way of what they import, so that

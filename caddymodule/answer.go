@@ -200,6 +200,15 @@ func (r *refusal) write(w http.ResponseWriter) error {
 	}{r.code, printable(r.description)})
 }
 
+// withoutBody lets a refusal go out when the client waits for 100 Continue before it sends the body (RFC 9110 section
+// 10.1.1). Caddy hides from net/http that it waits, and net/http would read the body before it sends the answer, and so
+// wait as well. It does not where the connection ends with the answer.
+func withoutBody(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 && r.Header.Get("Expect") != "" {
+		w.Header().Set("Connection", "close")
+	}
+}
+
 // bearerChallenge is the WWW-Authenticate of RFC 6750 section 3.
 func (r *refusal) bearerChallenge(realm string) string {
 	var b strings.Builder

@@ -196,6 +196,7 @@ func (h *Auth) needs(method string) (need keystore.Scopes, covered bool) {
 func (h *Auth) refuse(w http.ResponseWriter, r *http.Request, refused *refusal) error {
 	ip := clientIP(r)
 	h.app.refused(&metrics.auth, refused, ip, zap.String("remote_ip", ip), zap.String("method", r.Method))
+	withoutBody(w, r)
 	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	switch {
 	case refused.code == codeUnavailable:

@@ -98,6 +98,7 @@ func (h *TokenHandler) serveClient(w http.ResponseWriter, r *http.Request, count
 		}
 	}
 	h.app.refused(counters, refused, clientIP(r), zap.String("client_id", loggable(req.clientID)))
+	withoutBody(w, r)
 	if refused.code == codeInvalidClient && req.basic {
 		w.Header().Set("WWW-Authenticate", basicChallenge(defaultRealm))
 	}
@@ -133,6 +134,7 @@ func (h *TokenHandler) allow(w http.ResponseWriter, r *http.Request, methods ...
 		}
 	}
 	allowed := strings.Join(methods, ", ")
+	withoutBody(w, r)
 	w.Header().Set("Allow", allowed)
 	// RFC 6749 has no code for a wrong method; the status says it.
 	_ = writeJSON(w, http.StatusMethodNotAllowed, map[string]errorCode{

@@ -54,6 +54,7 @@ func (h *TokenHandler) serveUserToken(w http.ResponseWriter, r *http.Request, ne
 
 func (h *TokenHandler) refuseUser(w http.ResponseWriter, r *http.Request, refused *refusal) error {
 	h.app.refused(&metrics.userToken, refused, clientIP(r))
+	withoutBody(w, r)
 	return refused.write(w)
 }
 

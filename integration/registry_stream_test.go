@@ -1,0 +1,114 @@
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	// layerSize is that of a large layer in bytes: 1 GB.
+	layerSize = 1 << 30
+
+	// mostGrowth is how much the gateway may grow while a large layer goes through it, in MB: buffers, and what the
+	// race detector keeps beside them. It is a sixteenth of the layer.
+	mostGrowth = 64
+)
+
+func TestRegistryStreamsALargeLayer(t *testing.T) {
+	t.Parallel()
+	r := startRegistrySite(t, embedded(t))
+	registryclient := built(t, registryClient)
+	env := loginOf{r.etl.ID, r.etl.Secret}.env()
+	small, large := r.host()+"/acme/etl:small", r.host()+"/acme/etl:large"
+	// All code has run once, and all buffers were there.
+	mustRun(t, env, registryclient, "push", small, strconv.Itoa(32<<20))
+	mustRun(t, env, registryclient, "pull", small)
+	before := peakMemory(t, r.process.Process.Pid)
+
+	begun := time.Now()
+	pushed := mustRun(t, env, registryclient, "push", large, strconv.Itoa(layerSize))
+	pushTime, afterPush := time.Since(begun), peakMemory(t, r.process.Process.Pid)
+	begun = time.Now()
+	pulled := mustRun(t, env, registryclient, "pull", large)
+	pullTime, afterPull := time.Since(begun), peakMemory(t, r.process.Process.Pid)
+
+	if pushed != pulled {
+		t.Errorf("pushed %s, pulled %s", pushed, pulled)
+	}
+	figure(t, "gateway's most memory before a layer of 1024 MB, MB", before)
+	figure(t, "gateway's most memory after its push, MB", afterPush)
+	figure(t, "gateway's most memory after its pull, MB", afterPull)
+	figure(t, "push of a layer of 1024 MB", pushTime)
+	figure(t, "pull of a layer of 1024 MB", pullTime)
+	if growth := afterPull - before; growth > mostGrowth {
+		t.Errorf("the gateway grew by %d MB, want at most %d MB", growth, mostGrowth)
+	}
+}
+
+// peakMemory is the most memory that a process has had until now, in MB.
+func peakMemory(t *testing.T, pid int) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "VmHWM:" {
+			kilobytes, err := strconv.Atoi(fields[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return kilobytes / 1024
+		}
+	}
+	t.Fatal("no VmHWM")
+	return 0
+}
+
+// A push is many requests, each with the key's secret. The first one asks the store; the others are decided from memory.
+func TestRegistrySecretIsCheckedFromMemory(t *testing.T) {
+	eachStore(t, func(t *testing.T, s store) {
+		r := startRegistrySite(t, s)
+		login := basic(r.etl.ID, r.etl.Secret)
+		push := func(number int) {
+			t.Helper()
+			blob := fmt.Sprint("blob ", number)
+			begun := call(t, http.MethodPost, r.through("/v2/acme/etl/blobs/uploads/"), nil, login).Want(http.StatusAccepted)
+			call(t, http.MethodPut, r.through(begun.Header.Get("Location"))+"&digest="+digestOf(blob), blob, login).Want(http.StatusCreated)
+			call(t, http.MethodHead, r.through("/v2/acme/etl/blobs/"+digestOf(blob)), nil, login).Want(http.StatusOK)
+			call(t, http.MethodGet, r.through("/v2/acme/etl/blobs/"+digestOf(blob)), nil, login).Want(http.StatusOK)
+		}
+		push(0)
+		const (
+			blobs, requests = 50, 4 * 50
+			storeReads      = `caddy_deployment_keys_store_calls_total{operation="get",outcome="ok"}`
+			memoryHits      = `caddy_deployment_keys_view_lookups_total{result="hit"}`
+			authPassed      = `caddy_deployment_keys_requests_total{handler="auth",outcome="passed"}`
+		)
+		asked := r.metric(t, storeReads)
+		hits := r.metric(t, memoryHits)
+		passed := r.metric(t, authPassed)
+		for number := range blobs {
+			push(1 + number)
+		}
+		asked = r.metric(t, storeReads) - asked
+		hits = r.metric(t, memoryHits) - hits
+		passed = r.metric(t, authPassed) - passed
+		figure(t, "registry requests with the key's secret", passed)
+		figure(t, "reads of the store for them", asked)
+		if passed != requests || hits < requests || asked != 0 {
+			t.Errorf("of %d requests %v passed, %v were decided from memory, and the store was read %v times", requests, passed, hits, asked)
+		}
+
+		// The memory is no reason to let a key live that was deleted, also in the middle of a push.
+		begun := call(t, http.MethodPost, r.through("/v2/acme/etl/blobs/uploads/"), nil, login).Want(http.StatusAccepted)
+		r.deleteKey(t, r.etl)
+		call(t, http.MethodPatch, r.through(begun.Header.Get("Location")), "x", login).Want(http.StatusUnauthorized)
+		call(t, http.MethodHead, r.through("/v2/acme/etl/manifests/v1"), nil, login).Want(http.StatusUnauthorized)
+	})
+}
