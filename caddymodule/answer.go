@@ -249,16 +249,14 @@ func writeJSON(w http.ResponseWriter, status int, body any) error {
 	return writeEncoded(w, status, encoded.Bytes())
 }
 
-// writeEncoded answers with JSON that nobody may keep (RFC 6749 section 5.1), unless the caller
-// has said otherwise.
+// writeEncoded answers with JSON that nobody may keep (RFC 6749 section 5.1), whatever the site says of
+// its answers.
 func writeEncoded(w http.ResponseWriter, status int, encoded []byte) error {
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("X-Content-Type-Options", "nosniff")
-	if header.Get("Cache-Control") == "" {
-		header.Set("Cache-Control", "no-store")
-		header.Set("Pragma", "no-cache")
-	}
+	header.Set("Cache-Control", "no-store")
+	header.Set("Pragma", "no-cache")
 	w.WriteHeader(status)
 	_, err := w.Write(encoded)
 	return err

@@ -197,7 +197,7 @@ func (a *App) provisionTimes() (err error) {
 	if err != nil {
 		return err
 	}
-	a.signing = &signing{node: a.opened, now: time.Now, policy: keystore.SigningPolicy{
+	a.signing = &signing{node: a.opened, maxStaleness: a.maxStaleness, now: time.Now, policy: keystore.SigningPolicy{
 		Algorithm:     a.SigningAlgorithm,
 		TokenLifetime: max(a.tokenLifetime, a.userTokenLifetime),
 		RotateEvery:   rotation,
@@ -297,7 +297,7 @@ func (a *App) refused(in *requestCounters, refused *refusal, clientIP string, fi
 func (a *App) report(refused *refusal, fields ...zap.Field) {
 	logger, level, message := a.logger, zapcore.DebugLevel, "refused"
 	// A client that went away while the store was asked is no outage.
-	outage := refused.code == codeUnavailable && !errors.Is(refused.cause, context.Canceled)
+	outage := refused.code == codeUnavailable && !errors.Is(refused.cause, context.Canceled) && !errors.Is(refused.cause, keystore.ErrLimit)
 	if outage || errors.Is(refused.cause, keystore.ErrAltered) {
 		logger, level, message = a.faults, zapcore.ErrorLevel, "a credential could not be checked"
 	}

@@ -223,7 +223,7 @@ func TestRequestsWaitForTheAppToStart(t *testing.T) {
 	raw := started.token(t, started.key)
 	late := &App{Audiences: started.Audiences, issuer: started.issuer, maxStaleness: started.maxStaleness, verifier: started.verifier, logger: started.logger, faults: started.faults}
 	late.open = make(chan struct{})
-	late.signing = &signing{node: late.opened, policy: started.signing.policy, now: time.Now}
+	late.signing = &signing{node: late.opened, policy: started.signing.policy, maxStaleness: started.maxStaleness, now: time.Now}
 	r := httptest.NewRequest("GET", "/dep1/api", nil)
 	r.Header = bearer(raw)
 	answered := make(chan *httptest.ResponseRecorder)

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -21,13 +22,18 @@ func (h *TokenHandler) serveJWKS(w http.ResponseWriter, r *http.Request) error {
 		h.app.report(refused)
 		return refused.write(w)
 	}
+	w.Header().Set("ETag", ring.ETag())
+	servePublic(w, r, ring.JWKS())
+	return nil
+}
+
+// servePublic answers with JSON that others may keep, or 304.
+func servePublic(w http.ResponseWriter, r *http.Request, content []byte) {
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", publicFor)
-	header.Set("ETag", ring.ETag())
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(ring.JWKS())) // also answers 304
-	return nil
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }
 
 // publicFor is how long what is public may be kept by others. Many keep the signing keys for longer,
@@ -58,9 +64,8 @@ func (h *TokenHandler) serveMetadata(w http.ResponseWriter, r *http.Request) err
 			"error": "there is no metadata, because this gateway was not told its own URL: set issuer in deployment_keys",
 		})
 	}
-	w.Header().Set("Cache-Control", publicFor)
 	secret := []string{"client_secret_basic", "client_secret_post"} // of RFC 7591 section 2
-	return writeJSON(w, http.StatusOK, metadata{
+	encoded, err := json.Marshal(metadata{
 		Issuer:                 h.app.issuer,
 		TokenEndpoint:          h.app.issuer + pathToken,
 		RevocationEndpoint:     h.app.issuer + pathRevoke,
@@ -73,4 +78,9 @@ func (h *TokenHandler) serveMetadata(w http.ResponseWriter, r *http.Request) err
 		RevocationAuth:         append(secret, "none"), // none: users, for their own tokens
 		IntrospectionAuth:      secret,
 	})
+	if err != nil {
+		return err
+	}
+	servePublic(w, r, encoded)
+	return nil
 }

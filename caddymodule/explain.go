@@ -93,8 +93,12 @@ type ExplainedToken struct {
 // for; what is not given ("", 0) is not checked.
 func (a *App) Explain(ctx context.Context, raw, deployment string, need keystore.Scopes) Explanation {
 	e := &explaining{results: make(map[check]ExplainedCheck, len(allChecks))}
-	if said, err := token.Peek(raw); said.Type != "" || err == nil {
+	said, err := token.Peek(raw)
+	if said.Type != "" || err == nil {
 		e.token = showToken(said)
+	}
+	if err != nil {
+		e.unread = &refusal{code: codeInvalidToken, check: checkOf(err), cause: err, description: tokenRefusal(err).description}
 	}
 	verified := a.explainToken(ctx, e, raw)
 	if verified != nil {
@@ -108,7 +112,10 @@ func (a *App) Explain(ctx context.Context, raw, deployment string, need keystore
 func (a *App) explainToken(ctx context.Context, e *explaining, raw string) *token.Verified {
 	verified, refused := a.prove(ctx, raw)
 	if refused != nil {
-		if refused.check == "" {
+		// In an outage, what can be said without the signing keys.
+		if refused.check == "" && e.unread != nil {
+			refused = e.unread
+		} else if refused.check == "" {
 			refused.check = checkSignature
 		}
 		e.failed(refused)
@@ -188,6 +195,7 @@ func (a *App) explainHolder(ctx context.Context, e *explaining, verified *token.
 type explaining struct {
 	results map[check]ExplainedCheck
 	token   *ExplainedToken
+	unread  *refusal // why the token is refused that needs no key to see; or nil
 	first   *refusal // the answer to a request: that of the first check that is not passed
 }
 

@@ -40,7 +40,7 @@ func (h *TokenHandler) introspect(r *http.Request, req clientRequest) (any, *ref
 	switch {
 	case refused != nil && refused.code == codeUnavailable:
 		return nil, refused
-	case refused != nil || id.deploymentID != key.DeploymentID:
+	case refused != nil || id.deploymentID != key.DeploymentID || id.scopes == 0:
 		return Introspection{}, nil
 	}
 	return introspection(verified, id), nil
@@ -56,8 +56,8 @@ func (a *App) examine(ctx context.Context, raw, deployment string) (*token.Verif
 	return verified, id, refused
 }
 
-// Introspect says of any access token what it is good for. Of a user's token that is what they may do
-// in the Deployment; with none given, no more than that the token is alive. The error wraps
+// Introspect says of any access token what it is good for, in a Deployment if one is given. Of a user's
+// token it says with none given no more than that the token is alive. The error wraps
 // [keystore.ErrUnavailable].
 func (a *App) Introspect(ctx context.Context, raw, deployment string) (Introspection, error) {
 	verified, refused := a.prove(ctx, raw)
@@ -69,6 +69,9 @@ func (a *App) Introspect(ctx context.Context, raw, deployment string) (Introspec
 		refused = a.userTokenAlive(ctx, verified)
 	default:
 		id, refused = a.holder(ctx, verified, deployment)
+		if refused == nil && (id.scopes == 0 || deployment != "" && id.deploymentID != deployment) {
+			return Introspection{}, nil
+		}
 	}
 	switch {
 	case refused == nil:

@@ -31,15 +31,16 @@ func (a *App) Ready(ctx context.Context) (age time.Duration, known bool, err err
 		age = 0
 	}
 	// What the view has heard says nothing about the master secret; only what was read does.
-	if _, err := a.signing.ring(ctx); err != nil {
+	_, err = a.signing.ring(ctx)
+	if known && age <= a.maxStaleness {
 		return age, known, err
 	}
-	if known && age <= a.maxStaleness {
-		return age, known, nil
+	initialized := false
+	if err == nil {
+		initialized, err = keystore.Initialized(ctx, n.store)
 	}
-	initialized, err := keystore.Initialized(ctx, n.store)
 	switch {
-	case err != nil && known:
+	case errors.Is(err, keystore.ErrUnavailable) && known:
 		err = fmt.Errorf("this node has heard nothing of changes for %s: %w", age.Round(time.Second/10), err)
 	case err == nil && !initialized:
 		err = errStoreEmpty

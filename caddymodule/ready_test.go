@@ -15,7 +15,7 @@ import (
 // readyApp is an app on a node with a fake log; it has started, unless n is nil.
 func readyApp(n *node, maxStaleness time.Duration) *App {
 	app := &App{maxStaleness: maxStaleness, logger: zap.NewNop(), faults: zap.NewNop()}
-	app.signing = &signing{node: app.opened, now: time.Now, policy: keystore.SigningPolicy{
+	app.signing = &signing{node: app.opened, maxStaleness: maxStaleness, now: time.Now, policy: keystore.SigningPolicy{
 		Algorithm: string(token.ES256), TokenLifetime: DefaultTokenLifetime, Generate: generateSigningKey,
 	}}
 	if n != nil {

@@ -28,12 +28,11 @@ func (h *TokenHandler) revoke(r *http.Request, req clientRequest) (any, *refusal
 	if refused != nil {
 		return nil, refused
 	}
-	verified, refused := h.app.prove(r.Context(), raw)
+	verified, refused := h.app.revocable(r.Context(), raw)
 	switch {
-	case refused == nil:
-	case refused.code == codeUnavailable:
+	case refused != nil:
 		return nil, refused
-	default:
+	case verified == nil:
 		return struct{}{}, nil
 	}
 	if verified.ClientID != by.Name {
@@ -48,6 +47,23 @@ func (h *TokenHandler) revoke(r *http.Request, req clientRequest) (any, *refusal
 	return struct{}{}, nil
 }
 
+// revocable is what a token says that can be revoked; nil is that there is nothing to revoke. It need
+// not be good for anything here and now: another gateway may be configured for another audience, or
+// have a clock that is ahead.
+func (a *App) revocable(ctx context.Context, raw string) (*token.Verified, *refusal) {
+	verified, refused := a.prove(ctx, raw)
+	switch {
+	case refused == nil:
+		return verified, nil
+	case refused.code == codeUnavailable:
+		return nil, refused
+	case errors.Is(refused.cause, token.ErrExpired):
+		return nil, nil
+	}
+	verified, _ = token.ProvenToken(refused.cause)
+	return verified, nil
+}
+
 // tokenParameter is the token that a request to revoke or introspect is about.
 func tokenParameter(params parameters) (string, *refusal) {
 	if params["token"] == "" {
@@ -58,9 +74,13 @@ func tokenParameter(params parameters) (string, *refusal) {
 
 // revokeToken ends a token that was proven.
 func (a *App) revokeToken(ctx context.Context, by keystore.Caller, verified *token.Verified) error {
-	keys, err := a.Keystore()
+	n, err := a.opened(ctx)
 	if err != nil {
 		return err
+	}
+	// A client that does it again and again does not keep the store busy.
+	if already, err := n.view.TokenRevoked(ctx, verified.ID, a.maxStaleness); err == nil && already {
+		return nil
 	}
 	revoked := keystore.RevokedToken{ID: verified.ID, DeploymentID: verified.DeploymentID, ExpiresAt: verified.ExpiresAt}
 	if verified.ClientID == userClient {
@@ -68,7 +88,7 @@ func (a *App) revokeToken(ctx context.Context, by keystore.Caller, verified *tok
 	} else {
 		revoked.KeyID = verified.ClientID
 	}
-	if err := keys.RevokeToken(ctx, by, revoked); err != nil {
+	if err := n.keys.RevokeToken(ctx, by, revoked); err != nil {
 		return err
 	}
 	a.Announce(keystore.Event{
@@ -84,12 +104,12 @@ var ErrNotOurs = errors.New("this is not a valid access token of this gateway, o
 // RevokeToken ends an access token, whoever's it is. Errors: [ErrNotOurs],
 // [keystore.ErrUnavailable], [keystore.ErrLimit].
 func (a *App) RevokeToken(ctx context.Context, by keystore.Caller, raw string) error {
-	verified, refused := a.prove(ctx, raw)
+	verified, refused := a.revocable(ctx, raw)
 	switch {
-	case refused == nil:
-		return a.revokeToken(ctx, by, verified)
-	case refused.code == codeUnavailable:
+	case refused != nil:
 		return refused.cause
+	case verified == nil:
+		return ErrNotOurs
 	}
-	return ErrNotOurs
+	return a.revokeToken(ctx, by, verified)
 }

@@ -6,8 +6,10 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/deploymentkeys/gateway/keystore"
+	"github.com/deploymentkeys/gateway/token"
 )
 
 // post sends a form to the authorization server, as a key.
@@ -202,5 +204,47 @@ func TestCutoffs(t *testing.T) {
 		if live := app.get(t, "/dep2/api", raw).Code == 200; live != wantLive {
 			t.Errorf("%s: a token of another Deployment lives: %v", name, live)
 		}
+	}
+}
+
+// A token that is of no use on this gateway may be on another one, or be later.
+func TestRevokeOfATokenForLater(t *testing.T) {
+	t.Parallel()
+	app := newTestApp(t, nil)
+	ring, err := app.signing.ring(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, edit := range map[string]func(*token.Claims){
+		"of a clock that is ahead": func(c *token.Claims) { c.IssuedAt = time.Now().Add(10 * time.Minute) },
+		"for another audience":     func(c *token.Claims) { c.Audience = "https://else.example.com" },
+	} {
+		claims := token.Claims{
+			Issuer: app.issuer, Subject: app.key.ID, Audience: DefaultAudience, ID: token.NewID(), ClientID: app.key.ID,
+			DeploymentID: "dep1", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
+		}
+		edit(&claims)
+		raw, err := ring.Sign(claims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := app.post(t, pathRevoke, app.key, app.secret, url.Values{"token": {raw}}); w.Code != 200 {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+		if revoked, err := app.keys.TokenRevoked(t.Context(), claims.ID); err != nil || !revoked {
+			t.Errorf("%s: answered 200, and revoked: %v, %v", name, revoked, err)
+		}
+	}
+}
+
+// RFC 6749 section 5.1, whatever the site's own headers are.
+func TestTokensAreNeverCacheable(t *testing.T) {
+	t.Parallel()
+	app := newTestApp(t, nil)
+	w := httptest.NewRecorder()
+	w.Header().Set("Cache-Control", "public, max-age=3600")
+	err := (&TokenHandler{app: app.App}).ServeHTTP(w, withReplacer(tokenRequestBody(app.key.ID, app.secret)), unhandled)
+	if err != nil || w.Code != 200 || w.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("%v %d, Cache-Control %q", err, w.Code, w.Header().Get("Cache-Control"))
 	}
 }

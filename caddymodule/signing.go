@@ -15,23 +15,26 @@ import (
 // signing brings the signing keys from the keystore, where all nodes share them, to package
 // token, which knows what to do with them.
 type signing struct {
-	node   func(context.Context) (*node, error)
-	policy keystore.SigningPolicy
-	now    func() time.Time
+	node         func(context.Context) (*node, error)
+	policy       keystore.SigningPolicy
+	maxStaleness time.Duration
+	now          func() time.Time
 
 	loading singleflight.Group
 	loaded  atomic.Pointer[loadedRing]
 	last    atomic.Pointer[reloaded] // nil: not yet
 }
 
-// loadedRing is a ring, and which version of the signing keys it holds at least.
+// loadedRing is a ring, which version of the signing keys it holds at least, and when it was read.
 type loadedRing struct {
 	*token.Ring
 	version uint64
+	at      time.Time
 }
 
 // reloadInterval is how often a token with an unknown key may make a node read the signing keys
-// again, since anybody can send such a token; and how often that is tried while it fails.
+// again, since anybody can send such a token; how often that is tried while it fails; and how often it
+// is done while the node hears nothing of changes.
 const reloadInterval = time.Second
 
 // A reloaded is the outcome of reading the signing keys again.
@@ -41,22 +44,30 @@ type reloaded struct {
 }
 
 // ring is the signing keys as this node knows them. They are read from the store the first time,
-// which can be before the store was ever reached, and again when they have changed; if that
-// cannot be done then, those that were known go on.
+// which can be before the store was ever reached, and again when they have changed, or may have
+// without this node hearing of it: one that was replaced must not be trusted any more.
 func (s *signing) ring(ctx context.Context) (*token.Ring, error) {
 	loaded := s.loaded.Load()
 	if loaded == nil {
 		return s.load(ctx)
 	}
 	n, err := s.node(ctx)
-	if err != nil || n.view.SigningKeysVersion() == loaded.version {
+	if err != nil {
+		return nil, err
+	}
+	changed := n.view.SigningKeysVersion() != loaded.version
+	age, heard := n.view.Age()
+	switch {
+	case !changed && heard && age <= s.maxStaleness:
+		return loaded.Ring, nil
+	case !changed && s.now().Sub(loaded.at) <= min(s.maxStaleness, reloadInterval):
 		return loaded.Ring, nil
 	}
 	if last := s.recent(); last != nil && last.err != nil {
-		return loaded.Ring, nil
+		return nil, last.err
 	}
 	if err := s.readAgain(ctx); err != nil {
-		return loaded.Ring, nil
+		return nil, err
 	}
 	return s.loaded.Load().Ring, nil
 }
@@ -116,8 +127,13 @@ func (s *signing) read(ctx context.Context) (*token.Ring, error) {
 	if err != nil {
 		return nil, err
 	}
+	at := s.now()
 	version := n.view.SigningKeysVersion() // before the read: what changes meanwhile is read again
 	stored, err := n.keys.MaintainSigningKeys(ctx, s.policy)
+	if now := n.view.SigningKeysVersion(); err == nil && now != version {
+		version = now // most likely by this very call
+		stored, err = n.keys.MaintainSigningKeys(ctx, s.policy)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the signing keys: %w", err)
 	}
@@ -138,7 +154,7 @@ func (s *signing) read(ctx context.Context) (*token.Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.loaded.Store(&loadedRing{ring, version})
+	s.loaded.Store(&loadedRing{ring, version, at})
 	return ring, nil
 }
 

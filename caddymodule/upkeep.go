@@ -34,10 +34,10 @@ func (a *App) upkeepOnce(ctx context.Context) {
 	_, err := a.signing.read(ctx)
 	if keys, absent := a.Keystore(); absent == nil {
 		_, purged := keys.PurgeRevokedTokens(ctx)
-		err = errors.Join(err, purged)
+		err = errors.Join(err, purged, keys.CheckClock(ctx))
 	}
 	if err != nil && ctx.Err() == nil {
-		a.faults.Warn("the signing keys and revoked tokens could not be looked after; it is tried again", zap.Duration("in", upkeepInterval), zap.Error(err))
+		a.faults.Warn("signing keys and revoked tokens are not looked after as they should be; it is tried again", zap.Duration("in", upkeepInterval), zap.Error(err))
 	}
 }
 

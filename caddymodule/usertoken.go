@@ -31,6 +31,7 @@ func (h *TokenHandler) serveUserToken(w http.ResponseWriter, r *http.Request, ne
 		if err := next.ServeHTTP(watched, r); err != nil || watched.wrote {
 			return err
 		}
+		caddyhttp.SetVar(r.Context(), "unhandled", false) // as the end of the chain has said
 		user = signedIn(r)
 	}
 	if user == "" {
@@ -88,7 +89,8 @@ type watchedWriter struct {
 }
 
 func (w *watchedWriter) WriteHeader(status int) {
-	w.wrote = true
+	// What comes before the answer (RFC 9110 section 15.2) is none.
+	w.wrote = w.wrote || status >= http.StatusOK || status == http.StatusSwitchingProtocols
 	w.ResponseWriterWrapper.WriteHeader(status)
 }
 

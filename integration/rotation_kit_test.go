@@ -50,7 +50,9 @@ func newRotator(t *testing.T, s store, algorithm token.Algorithm, tokenLifetime 
 		t.Fatal(err)
 	}
 	clock := &aheadOfTime{Store: backend}
-	r := &rotator{t, clock, keystore.New(clock, []byte(s.master)), keystore.SigningPolicy{
+	keys := keystore.New(clock, []byte(s.master))
+	keys.SetClock(func() time.Time { return time.Now().Add(clock.by) })
+	r := &rotator{t, clock, keys, keystore.SigningPolicy{
 		Algorithm: string(algorithm), TokenLifetime: tokenLifetime, RotateEvery: rotationPeriod,
 		Generate: func(name string) (keystore.SigningKey, error) {
 			key, err := token.GenerateKey(token.Algorithm(name), time.Now())

@@ -8,7 +8,7 @@ import (
 
 // This file ends tokens many at a time. A token carries the epochs that were current when it was
 // issued: of its key, of the Deployment, of all tokens. To end what was issued until now, the epoch
-// goes up by one, and what carries a lower one is dead. No clock is compared with another.
+// goes up, and what carries a lower one is dead. No clock is compared with another.
 
 // A Cutoff is the epoch of all tokens of the store, whoever has them.
 type Cutoff struct {
@@ -35,7 +35,7 @@ func (k *Keystore) RevokeKeyTokens(ctx context.Context, by Caller, deploymentID,
 			if key.DeploymentID != deploymentID {
 				return absent
 			}
-			key.TokenEpoch, key.TokensRevokedAt = key.TokenEpoch+1, k.timestamp()
+			key.TokenEpoch, key.TokensRevokedAt = k.nextEpoch(key.TokenEpoch), k.timestamp()
 			// The single tokens that were revoked are among those that end here. Nobody who knows the
 			// new epoch needs to look for them, and they do not count for the limit any more.
 			key.RevokedUntil = time.Time{}
@@ -58,7 +58,7 @@ func (k *Keystore) RevokeDeploymentTokens(ctx context.Context, by Caller, deploy
 	defer cancel()
 	_, err = update(ctx, k, v, by, deploymentRecord(deploymentID), absent,
 		Event{Kind: DeploymentTokensRevoked, Deployment: deploymentID}, func(d *Deployment) error {
-			d.TokenEpoch, d.TokensRevokedAt = d.TokenEpoch+1, k.timestamp()
+			d.TokenEpoch, d.TokensRevokedAt = k.nextEpoch(d.TokenEpoch), k.timestamp()
 			return nil
 		})
 	return err
@@ -74,15 +74,10 @@ func (k *Keystore) RevokeAllTokens(ctx context.Context, by Caller) error {
 	defer cancel()
 	return retry(cutoffRecord, func() error {
 		cutoff, before, err := k.cutoff(ctx, v)
-		if errors.Is(err, ErrAltered) {
-			// Which epoch tokens carry is not known any more, but that there were fewer revocations than
-			// seconds since 1970.
-			cutoff.TokenEpoch, err = uint64(k.now().Unix()), nil
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrAltered) {
 			return err
 		}
-		cutoff.TokenEpoch, cutoff.TokensRevokedAt = cutoff.TokenEpoch+1, k.timestamp()
+		cutoff.TokenEpoch, cutoff.TokensRevokedAt = k.nextEpoch(cutoff.TokenEpoch), k.timestamp()
 		after, err := encodeRecord(v, cutoffRecord, cutoff)
 		if err != nil {
 			return err

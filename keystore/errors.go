@@ -31,6 +31,9 @@ var (
 	// ErrLogGap says that the change log does not go on where a follower was.
 	ErrLogGap = errors.New("gap in the change log")
 
+	// ErrClock says that the clocks of the store and of this node differ by more than [ClockTolerance].
+	ErrClock = errors.New("clocks differ")
+
 	// ErrWrongSecret says that the store has another master secret.
 	ErrWrongSecret = errors.New("wrong master secret")
 )

@@ -22,14 +22,14 @@ type RevokedToken struct {
 
 // MaxRevokedTokens is how many single tokens of a key or a user may be revoked that have not expired;
 // of a key, since all its tokens were revoked. Each is some 400 bytes.
-const MaxRevokedTokens = 20_000
+const MaxRevokedTokens = 5_000
 
 const (
 	maxTokenIDLength = 64
 
-	// purgeDelay is how long after its expiry a revocation stays: that is by the store's clock, and a
-	// node whose own is behind still takes the token.
-	purgeDelay = 5 * time.Minute
+	// purgeDelay is how long after its expiry a revocation stays: a node whose clock is behind still
+	// takes the token.
+	purgeDelay = ClockTolerance
 
 	purgedInPassing = 8   // with each revocation
 	purgedAtOnce    = 200 // in one atomic step of PurgeRevokedTokens
@@ -66,7 +66,7 @@ func (k *Keystore) RevokeToken(ctx context.Context, by Caller, t RevokedToken) e
 }
 
 func (k *Keystore) revokeToken(ctx context.Context, v *vault, by Caller, t RevokedToken) error {
-	now, err := k.store.Time(ctx)
+	now, err := k.earlierTime(ctx)
 	if err != nil || revocationOver(t.ExpiresAt, now) {
 		return err
 	}
@@ -174,7 +174,7 @@ func (k *Keystore) purgeOnce(ctx context.Context) (removed int, err error) {
 		return 0, err
 	}
 	defer cancel()
-	now, err := k.store.Time(ctx)
+	now, err := k.earlierTime(ctx)
 	if err != nil {
 		return 0, err
 	}

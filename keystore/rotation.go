@@ -48,6 +48,9 @@ const (
 // other signing and announces one of its own. As only one key can be announced, and stays so for the
 // notice, that is one rotation per notice and no more.
 //
+// While the clocks of the store and of the node do not agree, see [Keystore.CheckClock], only the first
+// two are done.
+//
 // Errors: [ErrAltered], [ErrUnavailable], and what policy.Generate returns.
 func (k *Keystore) MaintainSigningKeys(ctx context.Context, policy SigningPolicy) ([]SigningKey, error) {
 	m := &maintenance{keystore: k, policy: policy}
@@ -55,7 +58,7 @@ func (k *Keystore) MaintainSigningKeys(ctx context.Context, policy SigningPolicy
 }
 
 // RotateSigningKey announces a new key now; it signs after [SigningKeyNotice]. Errors: [ErrExists]
-// when one is announced already, and those of [Keystore.MaintainSigningKeys].
+// when one is announced already, [ErrClock], and those of [Keystore.MaintainSigningKeys].
 func (k *Keystore) RotateSigningKey(ctx context.Context, by Caller, policy SigningPolicy) (SigningKey, error) {
 	m := &maintenance{keystore: k, policy: policy, announces: true}
 	// First what is due, so that a key whose notice is over is not in the way.
@@ -75,6 +78,9 @@ func (k *Keystore) RotateSigningKey(ctx context.Context, by Caller, policy Signi
 		}
 		now, err := k.storeTime(ctx)
 		if err != nil {
+			return err
+		}
+		if err := k.agree(now); err != nil {
 			return err
 		}
 		if i := inState(keys, SigningKeyAnnounced); i >= 0 {
@@ -203,6 +209,9 @@ func (m *maintenance) due(ctx context.Context, keys []SigningKey) (*keyStep, err
 	}
 	if m.raise(keys) {
 		return &keyStep{keys: keys}, nil
+	}
+	if m.keystore.agree(now) != nil {
+		return nil, nil // nothing goes by a clock that may be wrong; CheckClock says so
 	}
 	announced := inState(keys, SigningKeyAnnounced)
 	if announced >= 0 {

@@ -42,7 +42,7 @@ func newRotationKit(t *testing.T) *rotationKit {
 		t.Fatal(err)
 	}
 	k := &rotationKit{t: t, clock: storetest.NewClock(store, start)}
-	k.Keystore = keystore.New(k.clock, master)
+	k.Keystore = k.clock.Keystore(master)
 	t.Cleanup(func() { _ = k.Close() })
 	return k
 }

@@ -35,6 +35,13 @@ func (c *Clock) Time(ctx context.Context) (time.Time, error) {
 // Now is what the clock says.
 func (c *Clock) Now() time.Time { return time.Unix(0, c.now.Load()).UTC() }
 
+// Keystore is one on the store, of a node whose own clock says the same.
+func (c *Clock) Keystore(master []byte) *keystore.Keystore {
+	k := keystore.New(c, master)
+	k.SetClock(c.Now)
+	return k
+}
+
 // Advance moves the clock, back with a negative duration.
 func (c *Clock) Advance(d time.Duration) { c.now.Add(int64(d)) }
 

@@ -38,7 +38,7 @@ type nodeKit struct {
 func (k *keystoreKit) node() *nodeKit {
 	clock := NewClock(k.store, clockStart)
 	n := &nodeKit{clock: clock, made: new(atomic.Int64), keystoreKit: &keystoreKit{
-		Keystore: keystore.New(clock, master), t: k.t, store: clock,
+		Keystore: clock.Keystore(master), t: k.t, store: clock,
 	}}
 	n.policy = keystore.SigningPolicy{Algorithm: "ES256", TokenLifetime: day, Generate: n.generate}
 	return n
@@ -70,6 +70,20 @@ func states(keys []keystore.SigningKey) []string {
 
 func rotationTests() []keystoreTest {
 	return []keystoreTest{
+		{"nothing is done by clocks that do not agree", func(t *testing.T, k *keystoreKit) {
+			n := k.node()
+			n.policy.RotateEvery = 30 * day
+			n.wantKeys("kid1 signing")
+			_, err := n.RotateSigningKey(n.ctx(), alice, n.policy)
+			n.want(err, nil)
+			n.SetClock(func() time.Time { return clockStart })
+			n.clock.Advance(90 * day)
+			n.wantKeys("kid1 signing", "kid2 announced")
+			_, err = n.RotateSigningKey(n.ctx(), alice, n.policy)
+			n.want(err, keystore.ErrClock)
+			n.clock.Advance(-90 * day)
+			n.want(n.CheckClock(n.ctx()), nil)
+		}},
 		{"the first signing key signs at once", func(t *testing.T, k *keystoreKit) {
 			n := k.node()
 			key := n.wantKeys("kid1 signing")[0]
@@ -262,7 +276,7 @@ func rotationTests() []keystoreTest {
 				before := n.events()
 				var wait sync.WaitGroup
 				for range 8 {
-					node := keystore.New(n.clock, master)
+					node := n.clock.Keystore(master)
 					for range 2 {
 						wait.Go(func() {
 							keys, err := node.MaintainSigningKeys(n.ctx(), n.policy)
