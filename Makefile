@@ -5,14 +5,15 @@
 FLAGS := $(strip $(filter-out -race -buildvcs=false,$(shell go env GOFLAGS)) -buildvcs=false)
 export GOFLAGS := $(FLAGS) -race
 
-# What to test, and more arguments for go test: make test PKG=./token ARGS='-run Verify -v'
-PKG  ?= ./...
+# What to test, and more arguments for go test: make test PKG=./token ARGS='-run Verify -v'. The tests with real Airflows
+# are in a package of their own, which make test leaves out.
+PKG  ?= $(shell go list ./... | grep -v /integration/airflow$$)
 ARGS ?=
 
 # The tools are built without -race, which would make them many times slower; they load packages with the flags above.
 tool = $$(GOFLAGS='$(FLAGS)' go tool -modfile=tools/go.mod -n $(1))
 
-.PHONY: help test test-registry lint lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile build bench-go figures needs clean
+.PHONY: help test test-registry test-airflow lint lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile build bench-go figures needs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +32,14 @@ test-registry: needs ## run the tests with a real registry, the deploy API and t
 	$(call compile,./integration ./examples/...)
 	go test -count=1 -timeout 10m $(ARGS) ./examples/deploy-api
 	go test -count=1 -timeout 10m $(ARGS) -run 'Registry|DeployAPI|AstroCLI' ./integration
+
+# The first time this installs two Airflows into the user's cache, which takes some minutes and needs the network.
+test-airflow: needs ## run the tests with real Airflows; installs Python and Airflow when missing (apt-get, pip)
+	tools/install-needs airflow
+	tools/airflow-venv examples/airflow/requirements.txt
+	tools/airflow-venv examples/airflow/requirements-airflow2.txt
+	go list -export ./integration/airflow >/dev/null
+	go test -count=1 -timeout 30m $(ARGS) ./integration/airflow
 
 lint: lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile ## check modules, formatting, and the code by vet and staticcheck
 

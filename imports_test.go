@@ -33,6 +33,9 @@ var mayImport = map[string][]string{
 	"token":               {},
 	"integration":         {},
 	"examples/deploy-api": {},
+
+	"integration/gatewaytest": {},
+	"integration/airflow":     {},
 }
 
 // mayUseCaddy are the packages that know Caddy. All others stay free of it, also by way of what they import, so that

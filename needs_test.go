@@ -24,9 +24,10 @@ func TestInstallNeeds(t *testing.T) {
 	all := map[string]string{"make": ok, "jq": ok, "curl": ok, "gcc": ok, "docker-registry": ok, "skopeo": ok, "umoci": ok}
 
 	tests := map[string]struct {
-		programs map[string]string
-		calls    string // what was run, a line each
-		stderr   string // what the message of a failure has in it; empty if there is no failure
+		arguments []string
+		programs  map[string]string
+		calls     string // what was run, a line each
+		stderr    string // what the message of a failure has in it; empty if there is no failure
 	}{
 		"nothing is missing": {
 			programs: map[string]string{"redis-server": ok, "apt-get": failing},
@@ -50,6 +51,15 @@ func TestInstallNeeds(t *testing.T) {
 		"no compiler": {
 			programs: map[string]string{"redis-server": ok, "gcc": failing},
 			stderr:   "there is no apt-get to install them: gcc libc6-dev\n",
+		},
+		"Airflow's, all there": {
+			arguments: []string{"airflow"},
+			programs:  map[string]string{"redis-server": ok, "python3": ok, "openssl": ok, "apt-get": failing},
+		},
+		"Airflow's, not there": {
+			arguments: []string{"airflow"},
+			programs:  map[string]string{"redis-server": ok, "python3": failing},
+			stderr:    "there is no apt-get to install them: openssl python3 python3-venv\n",
 		},
 		"apt-get fails": {
 			programs: map[string]string{"id": root, "apt-get": failing},
@@ -81,7 +91,7 @@ func TestInstallNeeds(t *testing.T) {
 				}
 			}
 
-			cmd := exec.CommandContext(t.Context(), "tools/install-needs")
+			cmd := exec.CommandContext(t.Context(), "tools/install-needs", test.arguments...)
 			cmd.Env = []string{"PATH=" + bin, "BIN=" + bin, "CALLS=" + calls}
 			var stderr strings.Builder
 			cmd.Stderr = &stderr

@@ -87,6 +87,15 @@ func TestCaddyfileIsRefused(t *testing.T) {
 		"scope without a name":          {site("deployment_auth dep1 {\nscope\n}"), "scope"},
 		"basic with a value":            {site("deployment_auth dep1 {\nbasic on\n}"), "at Caddyfile:3"},
 		"unknown option of the check":   {site("deployment_auth dep1 {\nrole admin\n}"), `unknown option "role" of deployment_auth`},
+		"Airflow of no Deployment":      {site("deployment_airflow_login {\nusername x\n}"), "deployment_airflow_login"},
+		"unknown option of a login":     {site("deployment_airflow_login etl {\nuser x\n}"), `unknown option "user" of deployment_airflow_login`},
+		"empty password":                {site("deployment_airflow_login etl {\npassword \"\"\n}"), "password is empty"},
+		"a token of a Deployment":       {site("deployment_airflow_token etl"), "deployment_airflow_token"},
+		"role without a name":           {site("deployment_airflow_token {\nrole airflow:read\n}"), "after 'airflow:read'"},
+		"two roles of a scope":          {site("deployment_airflow_token {\nrole deploy OP\nrole deploy USER\n}"), "role of deploy is there more than once"},
+		"unknown option of a token":     {site("deployment_airflow_token {\naudience x\n}"), `unknown option "audience" of deployment_airflow_token`},
+		"key without a file":            {site("deployment_airflow_jwks {\nkey etl\n}"), "after 'etl'"},
+		"unknown option of a key set":   {site("deployment_airflow_jwks {\nurl x\n}"), `unknown option "url" of deployment_airflow_jwks`},
 		"a block of the token endpoint": {site("deployment_token {\nrealm x\n}"), "deployment_token has no options"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/deploymentkeys/gateway/keystore"
 )
@@ -34,6 +35,14 @@ type identity struct {
 	scopes       keystore.Scopes
 }
 
+// name is what later handlers and upstreams know them by.
+func (id *identity) name() string {
+	if id.user != "" {
+		return id.user
+	}
+	return id.keyID
+}
+
 // checkTrailers refuses trailers that are announced and would speak of identity. Those that come
 // unannounced are not passed on either: see attach.
 func checkTrailers(r *http.Request) *refusal {
@@ -58,15 +67,16 @@ func (id *identity) attach(r *http.Request, repl *caddy.Replacer, keepAuthorizat
 	}
 	// One array for the three values; each slice has no room, so that whoever appends to one
 	// does not write into the next.
-	who, name := headerKey, id.keyID
+	who, name := headerKey, id.name()
 	if id.user != "" {
-		who, name = headerUser, id.user
+		who = headerUser
 	}
 	values := [...]string{id.deploymentID, name, id.scopes.String()}
 	header[headerDeployment] = values[0:1:1]
 	header[who] = values[1:2:2]
 	header[headerScopes] = values[2:3:3]
 
+	caddyhttp.SetVar(r.Context(), identityVar, id)
 	repl.Set("http.auth.user.id", name)
 	repl.Set("http.auth.user.deployment", id.deploymentID)
 	repl.Set("http.auth.user.scopes", scopeValues[id.scopes&keystore.AllScopes])
@@ -128,6 +138,11 @@ func removeReserved(header http.Header) {
 	}
 	delete(header, "Http2-Settings")
 
+	takeOutOfConnection(header, isIdentityHeader)
+}
+
+// takeOutOfConnection removes the names of headers from Connection.
+func takeOutOfConnection(header http.Header, names func(string) bool) {
 	connection, ok := header["Connection"]
 	if !ok {
 		return
@@ -135,7 +150,7 @@ func removeReserved(header http.Header) {
 	var kept []string
 	for _, line := range connection {
 		for option := range strings.SplitSeq(line, ",") {
-			if option = strings.TrimSpace(option); option != "" && !isIdentityHeader(option) {
+			if option = strings.TrimSpace(option); option != "" && !names(option) {
 				kept = append(kept, option)
 			}
 		}

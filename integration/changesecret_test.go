@@ -13,8 +13,7 @@ import (
 
 // changeSecret runs the command with the gateway's configuration.
 func (s *site) changeSecret(newSecretFile string) (stdout, stderr string, code int) {
-	s.t.Helper()
-	return s.command("", "deployment-secret", "change", "--config", s.Caddyfile(), "--adapter", "caddyfile", "--new-secret-file", newSecretFile)
+	return s.Command("", "deployment-secret", "change", "--config", s.Caddyfile(), "--adapter", "caddyfile", "--new-secret-file", newSecretFile)
 }
 
 // wantSecretChanged holds that the command succeeds, says something, and shows no secret.
@@ -233,7 +232,7 @@ func TestChangeSecretCommandThatIsCalledWrongly(t *testing.T) {
 		"no store":                 {[]string{"--config", config, "--new-secret-file", good}, 1, dataFile(g.gateway, "keys.db")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, errs, code := g.command("", append([]string{"deployment-secret", "change"}, test.arguments...)...)
+			out, errs, code := g.Command("", append([]string{"deployment-secret", "change"}, test.arguments...)...)
 			if code != test.code || out != "" || !strings.Contains(errs, "Error: ") || !strings.Contains(errs, test.says) {
 				t.Errorf("exit %d, want %d and %q: %s%s", code, test.code, test.says, out, errs)
 			}

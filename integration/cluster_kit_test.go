@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/deploymentkeys/gateway/integration/gatewaytest"
 )
 
 // scaled is how many of something a test takes: few as a rule, and as many as the product promises with the variable
@@ -68,7 +70,7 @@ func keepAlive(t *testing.T) *http.Client {
 // send is for goroutines, which must not end the test: it sends a request as call does, decodes an answer that is no
 // refusal into a value unless that is nil, and returns the status.
 func send(c *http.Client, method, target string, body, into any, options ...requestOption) (int, error) {
-	reader, contentType, err := encode(body)
+	reader, contentType, err := gatewaytest.Encode(body)
 	if err != nil {
 		return 0, err
 	}
@@ -179,7 +181,7 @@ func inParallel(t *testing.T, n int, call func(i int) error) {
 }
 
 // metric reads a metric without labels, or with labels as they are written, of a gateway.
-func (g *gateway) metric(t *testing.T, name string) float64 {
+func (g *site) metric(t *testing.T, name string) float64 {
 	t.Helper()
 	answer := call(t, http.MethodGet, g.Admin("/metrics"), nil).Want(http.StatusOK)
 	for line := range strings.Lines(string(answer.Body)) {
@@ -196,7 +198,7 @@ func (g *gateway) metric(t *testing.T, name string) float64 {
 }
 
 // profileTotal is how many goroutines a gateway has.
-func (g *gateway) profileTotal(t *testing.T) int {
+func (g *site) profileTotal(t *testing.T) int {
 	t.Helper()
 	answer := call(t, http.MethodGet, g.Admin("/debug/pprof/goroutine?debug=1"), nil).Want(http.StatusOK)
 	line, _ := bufio.NewReader(strings.NewReader(string(answer.Body))).ReadString('\n')

@@ -129,7 +129,7 @@ func TestNodeThatStoodStillAcceptsNothingOld(t *testing.T) {
 
 	signal := func(sig syscall.Signal) {
 		t.Helper()
-		if err := still.process.Process.Signal(sig); err != nil {
+		if err := syscall.Kill(still.PID(), sig); err != nil {
 			t.Fatal(err)
 		}
 	}

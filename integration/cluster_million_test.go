@@ -106,9 +106,9 @@ func TestManyKeysCostARequestNothing(t *testing.T) {
 }
 
 // resident is how much memory a gateway has, in MB.
-func (g *gateway) resident(t *testing.T) int {
+func (g *site) resident(t *testing.T) int {
 	t.Helper()
-	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(g.process.Process.Pid), "status"))
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(g.PID()), "status"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,9 +28,9 @@ func paced(t *testing.T, perSecond int, calls ...func(*http.Client) string) []fu
 }
 
 // files is how many file descriptors a gateway has open.
-func (g *gateway) files(t *testing.T) int {
+func (g *site) files(t *testing.T) int {
 	t.Helper()
-	open, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(g.process.Process.Pid), "fd"))
+	open, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(g.PID()), "fd"))
 	if err != nil {
 		t.Fatal(err)
 	}

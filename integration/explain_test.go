@@ -3,7 +3,6 @@ package integration
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"os"
 	"os/exec"
@@ -36,25 +35,9 @@ func (e explanation) result(check string) (result, detail string) {
 	return "", ""
 }
 
-// command runs a command of Caddy in the gateway's environment, with text on its standard input.
-func (g *gateway) command(stdin string, arguments ...string) (stdout, stderr string, code int) {
-	g.t.Helper()
-	cmd := exec.CommandContext(g.t.Context(), caddyBinary(g.t), arguments...)
-	cmd.Dir, cmd.Env, cmd.Stdin = g.dir, g.environment(), strings.NewReader(stdin)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := cmd.Run()
-	var ended *exec.ExitError
-	if err != nil && !errors.As(err, &ended) {
-		g.t.Fatal(err)
-	}
-	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
-}
-
 // explain asks the command about a token.
-func (g *gateway) explain(token string, arguments ...string) (stdout, stderr string, code int) {
-	g.t.Helper()
-	return g.command(token+"\n", append([]string{"deployment-key", "explain"}, arguments...)...)
+func (s *site) explain(token string, arguments ...string) (stdout, stderr string, code int) {
+	return s.Command(token+"\n", append([]string{"deployment-key", "explain"}, arguments...)...)
 }
 
 // signedInThePast is a token with the gateway's own signature that expired two hours ago. The gateway
@@ -201,7 +184,7 @@ func TestExplainCommandThatCannotAsk(t *testing.T) {
 		"no configuration":     {raw, []string{"--config", "none.json"}, "none.json"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, errs, code := g.command(test.stdin, append([]string{"deployment-key", "explain"}, test.arguments...)...)
+			out, errs, code := g.Command(test.stdin, append([]string{"deployment-key", "explain"}, test.arguments...)...)
 			if code != 2 || out != "" || !strings.HasPrefix(errs, "Error: ") || !strings.Contains(errs, test.says) || strings.Count(errs, "\n") != 1 {
 				t.Errorf("exit %d, want 2 and one line with %q: %s%s", code, test.says, out, errs)
 			}
@@ -211,12 +194,12 @@ func TestExplainCommandThatCannotAsk(t *testing.T) {
 		})
 	}
 	for _, arguments := range [][]string{{"deployment-key", "unknown"}, {"deployment-secret", "unknown"}} {
-		if out, errs, code := g.command("", arguments...); code != 2 || !strings.HasPrefix(errs, "Error: ") {
+		if out, errs, code := g.Command("", arguments...); code != 2 || !strings.HasPrefix(errs, "Error: ") {
 			t.Errorf("%q: exit %d: %s%s", arguments, code, out, errs)
 		}
 	}
 	for _, arguments := range [][]string{{"deployment-key"}, {"deployment-secret"}, {"help", "deployment-key", "explain"}, {"deployment-secret", "change", "--help"}} {
-		if out, errs, code := g.command("", arguments...); code != 0 || !strings.Contains(out, "Usage:") {
+		if out, errs, code := g.Command("", arguments...); code != 0 || !strings.Contains(out, "Usage:") {
 			t.Errorf("%q: exit %d: %s%s", arguments, code, out, errs)
 		}
 	}
@@ -241,9 +224,9 @@ func TestExplainCommandFindsTheGateway(t *testing.T) {
 	// The admin endpoint stays where it is; another one, on a socket, is that of a second gateway.
 	second := newSite(t, embedded(t), withEnv("CADDY_ADMIN="+socket))
 	withAdmin := strings.Replace(tourCaddyfile(second.port, embedded(t)), "{\n", "{\n\tadmin "+socket+"\n", 1)
-	second.writeCaddyfile(withAdmin)
+	second.WriteCaddyfile(withAdmin)
 	cmd := exec.Command(caddyBinary(t), "run", "--config", second.Caddyfile(), "--adapter", "caddyfile")
-	cmd.Dir, cmd.Env = second.dir, second.environment()
+	cmd.Dir, cmd.Env = second.Dir(), second.Environment()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -153,7 +154,9 @@ func runShell(t *testing.T, g *site, line string) []byte {
 func (s *site) wantTokenOf(t *testing.T, k key, text []byte) {
 	t.Helper()
 	var answer grant
-	reply{Header: http.Header{"Content-Type": {"application/json"}}, Body: text, t: t, request: "curl"}.JSON(&answer)
+	if err := json.Unmarshal(text, &answer); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
 	body := s.get(t, k.DeploymentID, answer.AccessToken).Want(http.StatusOK).Body
 	if want := k.DeploymentID + " " + k.ID + " " + allScopes; string(body) != want {
 		t.Errorf("the identity is %q, want %q", body, want)

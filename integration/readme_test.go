@@ -2,12 +2,10 @@ package integration
 
 import (
 	"bytes"
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,27 +15,12 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/deploymentkeys/gateway/integration/gatewaytest"
 	"github.com/deploymentkeys/gateway/keystore/storetest"
 )
 
 // This file runs the README as a reader would: each block of commands, in order, in one shell, and
-// holds what they print against the block that follows. In such a block, … is anything.
-
-// A block is one fenced block of a Markdown file.
-type block struct{ language, text string }
-
-func readBlocks(t *testing.T, path string) []block {
-	t.Helper()
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var blocks []block
-	for _, match := range regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$").FindAllSubmatch(content, -1) {
-		blocks = append(blocks, block{string(match[1]), string(match[2])})
-	}
-	return blocks
-}
+// holds what they print against the block that follows.
 
 const (
 	runCommand  = "go run ./cmd/caddy run --config Caddyfile.example\n"
@@ -46,11 +29,11 @@ const (
 
 func TestREADME(t *testing.T) {
 	t.Parallel()
-	blocks := readBlocks(t, "../README.md")
+	blocks := gatewaytest.ReadBlocks(t, "../README.md")
 	var commands []string
 	for _, b := range blocks {
-		if b.language == "sh" {
-			commands = append(commands, b.text)
+		if b.Language == "sh" {
+			commands = append(commands, b.Text)
 		}
 	}
 	if len(commands) < 3 || commands[0] != runCommand || commands[1] != testCommand {
@@ -161,39 +144,15 @@ func (tour *tour) start(command string) {
 
 // run runs the blocks of commands after the first two, and holds their output against what the
 // README shows.
-func (tour *tour) run(blocks []block) {
+func (tour *tour) run(blocks []gatewaytest.Block) {
 	t := tour.t
 	t.Helper()
-	var script strings.Builder
-	script.WriteString("set -euo pipefail\n")
-	var wants []string
-	var commands []string
-	for i, b := range blocks {
-		if b.language != "sh" || slices.Contains([]string{runCommand, testCommand}, b.text) || strings.HasPrefix(b.text, "xcaddy ") {
-			continue
+	gatewaytest.RunBlocks(t, gatewaytest.Shell{Dir: tour.dir, Env: tour.env}, blocks, func(command string) string {
+		if slices.Contains([]string{runCommand, testCommand}, command) || strings.HasPrefix(command, "xcaddy ") {
+			return ""
 		}
-		want := ""
-		if i+1 < len(blocks) && slices.Contains([]string{"json", "text"}, blocks[i+1].language) {
-			want = blocks[i+1].text
-		}
-		wants, commands = append(wants, want), append(commands, b.text)
-		fmt.Fprintf(&script, "%sprintf '\\036'\n", tour.ports.Replace(b.text))
-	}
-	shell := exec.CommandContext(t.Context(), "bash", "-c", script.String())
-	shell.Dir, shell.Env = tour.dir, tour.env
-	var stderr bytes.Buffer
-	shell.Stderr = &stderr
-	stdout, err := shell.Output()
-	outputs := strings.Split(string(stdout), "\x1e")
-	if err != nil {
-		t.Fatalf("the commands end with %v after\n%s\n%s", err, stdout, stderr.String())
-	}
-	for i, want := range wants {
-		pattern := strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(want)), "…", ".*")
-		if want != "" && !regexp.MustCompile("^"+pattern+"$").MatchString(strings.TrimSpace(outputs[i])) {
-			t.Errorf("%s\nprints\n%s\nthe README shows\n%s", commands[i], outputs[i], want)
-		}
-	}
+		return tour.ports.Replace(command)
+	})
 }
 
 // The Caddyfiles of the README and the documentation are such as Caddy takes, as formatted.
@@ -203,24 +162,24 @@ func TestCaddyfilesOfTheDocumentation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var blocks []block
+	var blocks []gatewaytest.Block
 	for _, page := range append(pages, "../README.md") {
-		blocks = append(blocks, readBlocks(t, page)...)
+		blocks = append(blocks, gatewaytest.ReadBlocks(t, page)...)
 	}
 	found := 0
 	for _, b := range blocks {
-		if b.language != "caddyfile" {
+		if b.Language != "caddyfile" {
 			continue
 		}
 		found++
 		dir := t.TempDir()
 		writeTestFile(t, filepath.Join(dir, "secret"), strings.Repeat("x", 40))
 		path := filepath.Join(dir, "Caddyfile")
-		writeTestFile(t, path, b.text)
+		writeTestFile(t, path, b.Text)
 		if out, err := exec.Command(caddyBinary(t), "fmt", "--diff", path).CombinedOutput(); err != nil {
 			t.Errorf("caddy fmt: %v\n%s", err, out)
 		}
-		writeTestFile(t, path, strings.Replace(b.text, "/run/secrets/deployment_keys", filepath.Join(dir, "secret"), 1))
+		writeTestFile(t, path, strings.Replace(b.Text, "/run/secrets/deployment_keys", filepath.Join(dir, "secret"), 1))
 		validate := exec.Command(caddyBinary(t), "validate", "--config", path, "--adapter", "caddyfile")
 		validate.Env = append(os.Environ(), "REDIS_URL=redis://127.0.0.1:6379", "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 		if out, err := validate.CombinedOutput(); err != nil {
@@ -260,13 +219,5 @@ func TestOperationsManual(t *testing.T) {
 	t.Parallel()
 	tour := newTour(t, func(caddyfile string) string { return caddyfile })
 	tour.start(runCommand)
-	t.Cleanup(func() {
-		// The manual starts a gateway of its own, which goes on after the command.
-		stop := exec.Command(caddyBinary(t), "stop")
-		stop.Env = tour.env
-		if out, err := stop.CombinedOutput(); err != nil {
-			t.Errorf("caddy stop: %v\n%s", err, out)
-		}
-	})
-	tour.run(readBlocks(t, "../docs/operations.md"))
+	tour.run(gatewaytest.ReadBlocks(t, "../docs/operations.md"))
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/deploymentkeys/gateway/integration/gatewaytest"
 )
 
 // This file runs pages of docs/recipes as a reader would, as readme_test.go does with the README: first the programs that
@@ -45,9 +47,9 @@ func runRecipe(t *testing.T, r recipe) {
 		env: append(append(os.Environ(), "CADDY_ADMIN="+admin, "XDG_DATA_HOME="+filepath.Join(dir, "data"),
 			"XDG_CONFIG_HOME="+filepath.Join(dir, "config")), r.env...),
 	}
-	blocks := readBlocks(t, "../docs/recipes/"+r.page)
+	blocks := gatewaytest.ReadBlocks(t, "../docs/recipes/"+r.page)
 	for number, s := range r.starts {
-		at := slices.Index(blocks, block{"sh", s.command + "\n"})
+		at := slices.Index(blocks, gatewaytest.Block{Language: "sh", Text: s.command + "\n"})
 		if at < 0 {
 			t.Fatalf("%s does not have the command %s", r.page, s.command)
 		}
@@ -70,7 +72,7 @@ func runRecipe(t *testing.T, r recipe) {
 		})
 	}
 	for i := range blocks { // what is shown has ports too
-		blocks[i].text = ports.Replace(blocks[i].text)
+		blocks[i].Text = ports.Replace(blocks[i].Text)
 	}
 	tour.run(blocks)
 }

@@ -28,14 +28,14 @@ func TestRegistryStreamsALargeLayer(t *testing.T) {
 	// All code has run once, and all buffers were there.
 	mustRun(t, env, registryclient, "push", small, strconv.Itoa(32<<20))
 	mustRun(t, env, registryclient, "pull", small)
-	before := peakMemory(t, r.process.Process.Pid)
+	before := peakMemory(t, r.PID())
 
 	begun := time.Now()
 	pushed := mustRun(t, env, registryclient, "push", large, strconv.Itoa(layerSize))
-	pushTime, afterPush := time.Since(begun), peakMemory(t, r.process.Process.Pid)
+	pushTime, afterPush := time.Since(begun), peakMemory(t, r.PID())
 	begun = time.Now()
 	pulled := mustRun(t, env, registryclient, "pull", large)
-	pullTime, afterPull := time.Since(begun), peakMemory(t, r.process.Process.Pid)
+	pullTime, afterPull := time.Since(begun), peakMemory(t, r.PID())
 
 	if pushed != pulled {
 		t.Errorf("pushed %s, pulled %s", pushed, pulled)

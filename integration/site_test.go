@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
-	"net/url"
 	"testing"
 
 	"github.com/deploymentkeys/gateway/keystore/storetest"
@@ -116,45 +115,29 @@ http://:%d {
 `, s.options, port)
 }
 
-// key is what the admin API answers for a key that was made.
-type key struct {
-	ID           string   `json:"id"`
-	DeploymentID string   `json:"deployment_id"`
-	Scopes       []string `json:"scopes"`
-	CreatedBy    string   `json:"created_by"`
-	Secret       string   `json:"secret"`
-}
-
 // allScopes are those of a key that was created with no fewer.
 const allScopes = "deploy airflow:read airflow:write"
 
 // newDeployment makes a Deployment.
 func (s *site) newDeployment(t *testing.T, id string) {
 	t.Helper()
-	call(t, http.MethodPost, s.Admin("/deployments"), map[string]any{"id": id, "name": "Deployment " + id}).
-		Want(http.StatusCreated)
+	s.NewDeployment(t, id)
 }
 
 // newKey makes a key of a Deployment, with all scopes unless some are named.
 func (s *site) newKey(t *testing.T, deployment string, scopes ...string) key {
 	t.Helper()
-	body := map[string]any{"name": "CI"}
-	if len(scopes) > 0 {
-		body["scopes"] = scopes
-	}
-	var made key
-	call(t, http.MethodPost, s.Admin("/deployments/"+deployment+"/keys"), body).Want(http.StatusCreated).JSON(&made)
-	return made
+	return s.NewKey(t, deployment, scopes...)
 }
 
 func (s *site) deleteKey(t *testing.T, k key) {
 	t.Helper()
-	call(t, http.MethodDelete, s.Admin("/deployments/"+k.DeploymentID+"/keys/"+k.ID), nil).Want(http.StatusNoContent)
+	s.DeleteKey(t, k)
 }
 
 func (s *site) deleteDeployment(t *testing.T, id string) {
 	t.Helper()
-	call(t, http.MethodDelete, s.Admin("/deployments/"+id), nil).Want(http.StatusNoContent)
+	s.DeleteDeployment(t, id)
 }
 
 // grant is what the token endpoint answers.
@@ -174,17 +157,13 @@ type refusal struct {
 // askToken sends the credentials of a key to the token endpoint.
 func (s *site) askToken(t *testing.T, k key) reply {
 	t.Helper()
-	return call(t, http.MethodPost, s.URL(s.port, "/oauth/token"), url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {k.ID}, "client_secret": {k.Secret},
-	})
+	return s.AskToken(t, s.port, k)
 }
 
 // token exchanges a key for an access token.
 func (s *site) token(t *testing.T, k key) string {
 	t.Helper()
-	var answer grant
-	s.askToken(t, k).Want(http.StatusOK).JSON(&answer)
-	return answer.AccessToken
+	return s.Token(t, s.port, k)
 }
 
 // get calls the Airflow route of a Deployment with an access token.

@@ -1,16 +1,15 @@
 package integration
 
 import (
-	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
-	"time"
+
+	"github.com/deploymentkeys/gateway/integration/gatewaytest"
 )
 
 // seen is a request as an upstream got it.
@@ -123,28 +122,7 @@ http://:%[1]d {
 // stands for CR LF.
 func (s *site) raw(t *testing.T, request string) reply {
 	t.Helper()
-	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.WriteString(conn, strings.ReplaceAll(request, "\n", "\r\n")); err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatalf("%q: %v", request, err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	line, _, _ := strings.Cut(request, "\n")
-	return reply{Status: response.StatusCode, Header: response.Header, Body: body, t: t, request: line}
+	return gatewaytest.Raw(t, s.port, request)
 }
 
 // rawGet is a request for raw, with header lines besides the usual ones.

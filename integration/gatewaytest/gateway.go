@@ -1,4 +1,4 @@
-package integration
+package gatewaytest
 
 import (
 	"bytes"
@@ -13,10 +13,10 @@ import (
 	"testing"
 )
 
-// gateway is a process of this tree's Caddy with folders of its own, so that it shares nothing with another gateway or
+// Gateway is a process of this tree's Caddy with folders of its own, so that it shares nothing with another gateway or
 // with a Caddy of the machine. Its methods end the test on failure, unless they say otherwise, and are for one goroutine;
 // Admin, URL and Logs are for any.
-type gateway struct {
+type Gateway struct {
 	t         *testing.T
 	dir       string
 	adminPort int
@@ -27,40 +27,40 @@ type gateway struct {
 	exitErr error
 }
 
-// gatewayOption changes how a gateway is started.
-type gatewayOption func(*gateway)
+// Option changes how a gateway is started.
+type Option func(*Gateway)
 
-// withEnv sets variables, each as "NAME=value", in the gateway's environment.
-func withEnv(variables ...string) gatewayOption {
-	return func(g *gateway) { g.env = append(g.env, variables...) }
+// WithEnv sets variables, each as "NAME=value", in the gateway's environment.
+func WithEnv(variables ...string) Option {
+	return func(g *Gateway) { g.env = append(g.env, variables...) }
 }
 
-// withFolder makes the gateway keep its files in dir, where another one, stopped or running, keeps them too.
-func withFolder(dir string) gatewayOption {
-	return func(g *gateway) { g.dir = dir }
+// WithFolder makes the gateway keep its files in dir, where another one, stopped or running, keeps them too.
+func WithFolder(dir string) Option {
+	return func(g *Gateway) { g.dir = dir }
 }
 
-// startGateway starts a gateway with a Caddyfile and waits until it serves. The Caddyfile must not set the admin
+// Start starts a gateway with a Caddyfile and waits until it serves. The Caddyfile must not set the admin
 // endpoint: the gateway has one at a free port, by the environment. The gateway ends with the test, which fails if the
 // race detector spoke up; a test that failed prints the gateway's log.
-func startGateway(t *testing.T, caddyfile string, options ...gatewayOption) *gateway {
+func Start(t *testing.T, caddyfile string, options ...Option) *Gateway {
 	t.Helper()
-	g := newGateway(t, caddyfile, options...)
+	g := New(t, caddyfile, options...)
 	g.Start()
 	return g
 }
 
-// newGateway prepares a gateway as startGateway does, without starting it.
-func newGateway(t *testing.T, caddyfile string, options ...gatewayOption) *gateway {
+// New prepares a gateway as Start does, without starting it.
+func New(t *testing.T, caddyfile string, options ...Option) *Gateway {
 	t.Helper()
-	g := &gateway{t: t, adminPort: freePort(t)}
+	g := &Gateway{t: t, adminPort: FreePort(t)}
 	for _, option := range options {
 		option(g)
 	}
 	if g.dir == "" {
 		g.dir = t.TempDir()
 	}
-	g.writeCaddyfile(caddyfile)
+	g.WriteCaddyfile(caddyfile)
 	t.Cleanup(func() {
 		g.Kill()
 		logs := g.Logs()
@@ -75,7 +75,7 @@ func newGateway(t *testing.T, caddyfile string, options ...gatewayOption) *gatew
 }
 
 // Start starts the gateway with the Caddyfile that it was last given and waits until it serves.
-func (g *gateway) Start() {
+func (g *Gateway) Start() {
 	g.t.Helper()
 	if err := g.TryStart(); err != nil {
 		g.t.Fatal(err)
@@ -84,14 +84,14 @@ func (g *gateway) Start() {
 
 // TryStart is Start for a gateway that may refuse its config: it returns an error with the log when the process ends
 // before it serves.
-func (g *gateway) TryStart() error {
+func (g *Gateway) TryStart() error {
 	g.t.Helper()
 	if g.process != nil {
 		g.t.Fatal("the gateway is running already")
 	}
-	cmd := exec.Command(caddyBinary(g.t), "run", "--config", g.Caddyfile(), "--adapter", "caddyfile")
+	cmd := exec.Command(CaddyBinary(g.t), "run", "--config", g.Caddyfile(), "--adapter", "caddyfile")
 	cmd.Dir = g.dir
-	cmd.Env = g.environment()
+	cmd.Env = g.Environment()
 	log, err := os.OpenFile(g.logPath(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		g.t.Fatal(err)
@@ -109,7 +109,7 @@ func (g *gateway) TryStart() error {
 	}()
 
 	ended := false
-	eventually(g.t, "the gateway serves its config", func() bool {
+	Eventually(g.t, "the gateway serves its config", func() bool {
 		select {
 		case <-exited:
 			ended = true
@@ -126,7 +126,7 @@ func (g *gateway) TryStart() error {
 }
 
 // serves reports whether the gateway has loaded a config. Caddy answers on its admin endpoint before that, with null.
-func (g *gateway) serves() bool {
+func (g *Gateway) serves() bool {
 	answer, err := client.Get(g.Admin("/config/"))
 	if err != nil {
 		return false
@@ -140,17 +140,17 @@ func (g *gateway) serves() bool {
 }
 
 // Reload gives the running gateway a new Caddyfile, with which it also restarts from now on.
-func (g *gateway) Reload(caddyfile string) {
+func (g *Gateway) Reload(caddyfile string) {
 	g.t.Helper()
 	if err := g.TryReload(caddyfile); err != nil {
 		g.t.Fatal(err)
 	}
-	g.writeCaddyfile(caddyfile)
+	g.WriteCaddyfile(caddyfile)
 }
 
 // TryReload is Reload for a Caddyfile that may be refused: it returns Caddy's reason, and the gateway goes on, and
 // restarts, with what it had.
-func (g *gateway) TryReload(caddyfile string) error {
+func (g *Gateway) TryReload(caddyfile string) error {
 	g.t.Helper()
 	answer, err := client.Post(g.Admin("/load"), "text/caddyfile", strings.NewReader(caddyfile))
 	if err != nil {
@@ -168,7 +168,7 @@ func (g *gateway) TryReload(caddyfile string) error {
 }
 
 // Stop asks the gateway to end, waits until it has, and checks that it ended well.
-func (g *gateway) Stop() {
+func (g *Gateway) Stop() {
 	g.t.Helper()
 	if g.process == nil {
 		return
@@ -176,7 +176,7 @@ func (g *gateway) Stop() {
 	if err := g.process.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		g.t.Fatal(err)
 	}
-	eventually(g.t, "the gateway ends after SIGTERM", g.hasExited)
+	Eventually(g.t, "the gateway ends after SIGTERM", g.hasExited)
 	g.process = nil
 	if g.exitErr != nil {
 		g.t.Errorf("the gateway ended with %v", g.exitErr)
@@ -184,7 +184,7 @@ func (g *gateway) Stop() {
 }
 
 // Kill ends the gateway as a crash does. It is no error if it has ended.
-func (g *gateway) Kill() {
+func (g *Gateway) Kill() {
 	if g.process == nil {
 		return
 	}
@@ -194,33 +194,36 @@ func (g *gateway) Kill() {
 }
 
 // Restart stops the gateway and starts it with the same folders and the Caddyfile that it was last given.
-func (g *gateway) Restart() {
+func (g *Gateway) Restart() {
 	g.t.Helper()
 	g.Stop()
 	g.Start()
 }
 
+// PID is the ID of the process, which must be running.
+func (g *Gateway) PID() int { return g.process.Process.Pid }
+
 // Admin returns the URL of a path, such as "/deployments", on the gateway's admin endpoint.
-func (g *gateway) Admin(path string) string { return g.URL(g.adminPort, path) }
+func (g *Gateway) Admin(path string) string { return g.URL(g.adminPort, path) }
 
 // URL returns the URL of a path on a site that listens on port without TLS.
-func (g *gateway) URL(port int, path string) string {
+func (g *Gateway) URL(port int, path string) string {
 	return fmt.Sprintf("http://127.0.0.1:%d%s", port, path)
 }
 
 // Dir returns the folder that has all files of the gateway below it; Caddy's data directory is DataDir.
-func (g *gateway) Dir() string { return g.dir }
+func (g *Gateway) Dir() string { return g.dir }
 
 // DataDir returns Caddy's data directory.
-func (g *gateway) DataDir() string { return filepath.Join(g.dir, "data", "caddy") }
+func (g *Gateway) DataDir() string { return filepath.Join(g.dir, "data", "caddy") }
 
 // Caddyfile returns the path of the Caddyfile that the gateway was last given.
-func (g *gateway) Caddyfile() string {
+func (g *Gateway) Caddyfile() string {
 	return filepath.Join(g.dir, fmt.Sprintf("Caddyfile-%d", g.adminPort))
 }
 
 // Logs returns what the gateway wrote to standard output and standard error since it was first started.
-func (g *gateway) Logs() string {
+func (g *Gateway) Logs() string {
 	log, err := os.ReadFile(g.logPath())
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err.Error()
@@ -230,16 +233,31 @@ func (g *gateway) Logs() string {
 
 // Run runs another command of this tree's Caddy, such as "validate", in the gateway's environment, and returns what it
 // wrote to standard output and standard error, and an error if it failed.
-func (g *gateway) Run(arguments ...string) (string, error) {
+func (g *Gateway) Run(arguments ...string) (string, error) {
 	g.t.Helper()
-	cmd := exec.CommandContext(g.t.Context(), caddyBinary(g.t), arguments...)
+	cmd := exec.CommandContext(g.t.Context(), CaddyBinary(g.t), arguments...)
 	cmd.Dir = g.dir
-	cmd.Env = g.environment()
+	cmd.Env = g.Environment()
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
 
-func (g *gateway) hasExited() bool {
+// Command runs a command of this tree's Caddy in the gateway's environment, with text on its standard input.
+func (g *Gateway) Command(stdin string, arguments ...string) (stdout, stderr string, code int) {
+	g.t.Helper()
+	cmd := exec.CommandContext(g.t.Context(), CaddyBinary(g.t), arguments...)
+	cmd.Dir, cmd.Env, cmd.Stdin = g.dir, g.Environment(), strings.NewReader(stdin)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	var ended *exec.ExitError
+	if err != nil && !errors.As(err, &ended) {
+		g.t.Fatal(err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+func (g *Gateway) hasExited() bool {
 	select {
 	case <-g.exited:
 		return true
@@ -248,8 +266,8 @@ func (g *gateway) hasExited() bool {
 	}
 }
 
-// environment is the environment of the test with folders and an admin endpoint of the gateway's own.
-func (g *gateway) environment() []string {
+// Environment is the environment of the test with folders and an admin endpoint of the gateway's own.
+func (g *Gateway) Environment() []string {
 	return append(os.Environ(), append([]string{
 		"HOME=" + g.dir,
 		"XDG_CONFIG_HOME=" + filepath.Join(g.dir, "config"),
@@ -262,9 +280,10 @@ func (g *gateway) environment() []string {
 }
 
 // logPath has the admin port in it, as the path of the Caddyfile does: two gateways may share a folder.
-func (g *gateway) logPath() string { return filepath.Join(g.dir, fmt.Sprintf("log-%d", g.adminPort)) }
+func (g *Gateway) logPath() string { return filepath.Join(g.dir, fmt.Sprintf("log-%d", g.adminPort)) }
 
-func (g *gateway) writeCaddyfile(caddyfile string) {
+// WriteCaddyfile gives the gateway a Caddyfile for its next start.
+func (g *Gateway) WriteCaddyfile(caddyfile string) {
 	g.t.Helper()
 	if err := os.WriteFile(g.Caddyfile(), []byte(caddyfile), 0o600); err != nil {
 		g.t.Fatal(err)

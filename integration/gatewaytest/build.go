@@ -1,4 +1,4 @@
-package integration
+package gatewaytest
 
 import (
 	"fmt"
@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestMain removes what buildCaddy built, after all tests.
-func TestMain(m *testing.M) {
+// Main runs the tests of a package and removes what was built for them. It is for TestMain, and does not return.
+func Main(m *testing.M) {
 	code := m.Run()
 	if caddyDir != "" {
 		os.RemoveAll(caddyDir)
@@ -29,16 +29,15 @@ var buildCaddy = sync.OnceValues(func() (string, error) {
 	}
 	caddyDir = dir
 	binary := filepath.Join(dir, "caddy")
-	cmd := exec.Command("go", "build", "-race", "-buildvcs=false", "-o", binary, "./cmd/caddy")
-	cmd.Dir = ".." // go test runs a test in the folder of its package
+	cmd := exec.Command("go", "build", "-race", "-buildvcs=false", "-o", binary, "github.com/deploymentkeys/gateway/cmd/caddy")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build ./cmd/caddy: %w\n%s", err, out)
+		return "", fmt.Errorf("go build cmd/caddy: %w\n%s", err, out)
 	}
 	return binary, nil
 })
 
-// caddyBinary returns the path of this tree's Caddy.
-func caddyBinary(t *testing.T) string {
+// CaddyBinary returns the path of this tree's Caddy.
+func CaddyBinary(t *testing.T) string {
 	t.Helper()
 	binary, err := buildCaddy()
 	if err != nil {

@@ -1,4 +1,4 @@
-package integration
+package gatewaytest
 
 import (
 	"math/rand/v2"
@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// patience bounds each wait for a process: generous, because it is only ever used up by a failure, and a busy machine
+// Patience bounds each wait for a process: generous, because it is only ever used up by a failure, and a busy machine
 // with the race detector is slow.
-const patience = 30 * time.Second
+const Patience = 30 * time.Second
 
-// eventually calls condition until it is true. A condition that stays false ends the test with what was waited for.
-func eventually(t *testing.T, what string, condition func() bool) {
+// Eventually calls condition until it is true. A condition that stays false ends the test with what was waited for.
+func Eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(patience)
+	deadline := time.NewTimer(Patience)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -24,7 +24,7 @@ func eventually(t *testing.T, what string, condition func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("waited %s in vain for: %s", patience, what)
+			t.Fatalf("waited %s in vain for: %s", Patience, what)
 		}
 	}
 }
@@ -36,14 +36,14 @@ const (
 	lastPort  = 32000
 )
 
-// ports are those that freePort has returned in this process.
+// ports are those that FreePort has returned in this process.
 var ports = struct {
 	sync.Mutex
 	taken map[int]bool
 }{taken: make(map[int]bool)}
 
-// freePort returns a TCP port of 127.0.0.1 on which nothing listens, a different one with each call.
-func freePort(t *testing.T) int {
+// FreePort returns a TCP port of 127.0.0.1 on which nothing listens, a different one with each call.
+func FreePort(t *testing.T) int {
 	t.Helper()
 	ports.Lock()
 	defer ports.Unlock()

@@ -1,4 +1,4 @@
-package integration
+package gatewaytest
 
 import (
 	"bytes"
@@ -14,16 +14,16 @@ import (
 // client follows no redirect and keeps no connection: what it sees is the answer to its request alone, and a gateway
 // that was restarted is not met on a connection to the one before.
 var client = &http.Client{
-	Timeout:       patience,
+	Timeout:       Patience,
 	Transport:     &http.Transport{DisableKeepAlives: true},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// requestOption changes a request before it is sent.
-type requestOption func(*http.Request)
+// RequestOption changes a request before it is sent.
+type RequestOption func(*http.Request)
 
-// header sets a header of a request; "Host" sets its host.
-func header(name, value string) requestOption {
+// Header sets a header of a request; "Host" sets its host.
+func Header(name, value string) RequestOption {
 	return func(request *http.Request) {
 		if http.CanonicalHeaderKey(name) == "Host" {
 			request.Host = value
@@ -33,16 +33,16 @@ func header(name, value string) requestOption {
 	}
 }
 
-// bearer sends an access token with a request.
-func bearer(token string) requestOption { return header("Authorization", "Bearer "+token) }
+// Bearer sends an access token with a request.
+func Bearer(token string) RequestOption { return Header("Authorization", "Bearer "+token) }
 
-// basic sends a user name and a password with a request.
-func basic(user, password string) requestOption {
+// Basic sends a user name and a password with a request.
+func Basic(user, password string) RequestOption {
 	return func(request *http.Request) { request.SetBasicAuth(user, password) }
 }
 
-// reply is the answer to a request, with its body read.
-type reply struct {
+// Reply is the answer to a request, with its body read.
+type Reply struct {
 	Status int
 	Header http.Header
 	Body   []byte
@@ -51,26 +51,26 @@ type reply struct {
 	request string
 }
 
-// call sends a request and returns the answer. The body is nothing for nil, a form for url.Values, itself for a string
+// Call sends a request and returns the answer. The body is nothing for nil, a form for url.Values, itself for a string
 // or bytes, and JSON for all else. A request that gets no answer ends the test.
-func call(t *testing.T, method, target string, body any, options ...requestOption) reply {
+func Call(t *testing.T, method, target string, body any, options ...RequestOption) Reply {
 	t.Helper()
-	answer, err := try(t, method, target, body, options...)
+	answer, err := Try(t, method, target, body, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return answer
 }
 
-// try is call for a request that may get no answer, and for goroutines that must not end the test.
-func try(t *testing.T, method, target string, body any, options ...requestOption) (reply, error) {
-	reader, contentType, err := encode(body)
+// Try is [Call] for a request that may get no answer, and for goroutines that must not end the test.
+func Try(t *testing.T, method, target string, body any, options ...RequestOption) (Reply, error) {
+	reader, contentType, err := Encode(body)
 	if err != nil {
-		return reply{}, err
+		return Reply{}, err
 	}
 	request, err := http.NewRequestWithContext(t.Context(), method, target, reader)
 	if err != nil {
-		return reply{}, err
+		return Reply{}, err
 	}
 	if contentType != "" {
 		request.Header.Set("Content-Type", contentType)
@@ -80,20 +80,21 @@ func try(t *testing.T, method, target string, body any, options ...requestOption
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return reply{}, err
+		return Reply{}, err
 	}
 	defer response.Body.Close()
 	content, err := io.ReadAll(response.Body)
 	if err != nil {
-		return reply{}, err
+		return Reply{}, err
 	}
-	return reply{
+	return Reply{
 		Status: response.StatusCode, Header: response.Header, Body: content,
 		t: t, request: method + " " + target,
 	}, nil
 }
 
-func encode(body any) (io.Reader, string, error) {
+// Encode is a body as [Call] sends it, and its content type.
+func Encode(body any) (io.Reader, string, error) {
 	switch body := body.(type) {
 	case nil:
 		return http.NoBody, "", nil
@@ -110,7 +111,7 @@ func encode(body any) (io.Reader, string, error) {
 }
 
 // Want ends the test unless the answer has one of these statuses. It returns the answer, for what comes next.
-func (r reply) Want(statuses ...int) reply {
+func (r Reply) Want(statuses ...int) Reply {
 	r.t.Helper()
 	if !slices.Contains(statuses, r.Status) {
 		r.t.Fatalf("%s: status %d, want %v\n%s", r.request, r.Status, statuses, r.Body)
@@ -119,7 +120,7 @@ func (r reply) Want(statuses ...int) reply {
 }
 
 // JSON decodes the body, which must be one JSON value and say so, into value.
-func (r reply) JSON(value any) {
+func (r Reply) JSON(value any) {
 	r.t.Helper()
 	if contentType := r.Header.Get("Content-Type"); !strings.HasPrefix(contentType, "application/json") {
 		r.t.Fatalf("%s: content type %q, want application/json\n%s", r.request, contentType, r.Body)

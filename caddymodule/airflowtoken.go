@@ -1,0 +1,200 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/deploymentkeys/gateway/keystore"
+	"github.com/deploymentkeys/gateway/token"
+)
+
+func init() {
+	caddy.RegisterModule(AirflowToken{})
+}
+
+// AirflowToken stands between deployment_auth and an Airflow 3 that trusts this gateway, and puts a
+// token that Airflow accepts in the place of the client's. In Airflow each key is then a user of its
+// own, with a role by its scopes.
+//
+// The token is made for each request and lives for minutes. Its issuer is that of the app, its
+// subject the key ID, its audience airflow: and the ID of the Deployment that the credential is of.
+// So the Airflow of another Deployment refuses it, as does this gateway. Airflow is told what to
+// trust in its section [api_auth]: trusted_jwks_url, where AirflowJWKS answers, jwt_issuer and
+// jwt_audience. Its clock must not differ from the gateway's by more than jwt_leeway, 10 seconds.
+//
+// Airflow gets no other credential: cookies are removed, and so are the cookies of its answers. Only
+// its REST API is to be had, at /api/v2/ or at /DEPLOYMENT/api/v2/, without /api/v2/auth; any other
+// path is answered 404. When Airflow does not take the gateway's token, the answer is 503.
+type AirflowToken struct {
+	// The role that a scope gives in Airflow's simple auth manager: VIEWER, USER, OP or ADMIN. A
+	// credential with several scopes has the highest of their roles, and one with none of these
+	// scopes is refused. Default: airflow:read gives VIEWER, which reads DAGs, runs and tasks, and
+	// airflow:write gives USER, which also triggers and changes them. Connections, pools and
+	// variables need OP.
+	Roles map[string]string `json:"roles,omitempty"`
+
+	// How long a token is valid: 1s to 1h. Airflow looks at it when a request begins. Default: 5m.
+	Lifetime *caddy.Duration `json:"lifetime,omitempty"`
+
+	app      *App
+	roles    []airflowRole // the highest first
+	lifetime time.Duration
+}
+
+// An airflowRole is a role, and the scopes of which any gives it.
+type airflowRole struct {
+	name   string
+	scopes keystore.Scopes
+}
+
+// airflowRoles are the roles of Airflow's simple auth manager, the highest first. To any other name
+// Airflow answers each request with 500.
+var airflowRoles = [...]string{"ADMIN", "OP", "USER", "VIEWER"}
+
+const (
+	airflowAudience     = "airflow:"                    // and the ID of a Deployment
+	airflowTaskAudience = "urn:airflow.apache.org:task" // that of the API by which tasks report
+	defaultAirflowToken = 5 * time.Minute
+	longestAirflowToken = time.Hour
+	defaultReadRole     = "VIEWER"
+	defaultWriteRole    = "USER"
+)
+
+// CaddyModule returns the Caddy module information.
+func (AirflowToken) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.deployment_airflow_token",
+		New: func() caddy.Module { return new(AirflowToken) },
+	}
+}
+
+// Provision checks the configuration.
+func (h *AirflowToken) Provision(ctx caddy.Context) (err error) {
+	if h.roles, err = rolesOf(h.Roles); err != nil {
+		return fmt.Errorf("deployment_airflow_token: %w", err)
+	}
+	if h.lifetime, err = duration("deployment_airflow_token: lifetime", h.Lifetime, defaultAirflowToken, time.Second, longestAirflowToken); err != nil {
+		return err
+	}
+	if h.app, err = appOf(ctx); err != nil {
+		return err
+	}
+	// Airflow looks at the audience, and not at what kind of token it is.
+	for _, audience := range h.app.Audiences {
+		if strings.HasPrefix(audience, airflowAudience) || audience == airflowTaskAudience {
+			return fmt.Errorf("deployment_airflow_token: with audience %s, an Airflow that trusts this gateway would take the access tokens of clients: "+
+				"rename it in deployment_keys", audience)
+		}
+	}
+	return nil
+}
+
+// rolesOf is the configured roles, and the default where a scope has none.
+func rolesOf(configured map[string]string) ([]airflowRole, error) {
+	byRole := make(map[string]keystore.Scopes)
+	for name, role := range configured {
+		scope, err := keystore.ParseScope(name)
+		if err != nil {
+			return nil, err
+		}
+		byRole[role] |= scope
+	}
+	for scope, role := range map[keystore.Scopes]string{
+		keystore.ScopeAirflowRead: defaultReadRole, keystore.ScopeAirflowWrite: defaultWriteRole,
+	} {
+		if _, set := configured[scope.String()]; !set {
+			byRole[role] |= scope
+		}
+	}
+	var roles []airflowRole
+	for _, name := range airflowRoles {
+		if scopes := byRole[name]; scopes != 0 {
+			roles = append(roles, airflowRole{name, scopes})
+		}
+		delete(byRole, name)
+	}
+	for name := range byRole {
+		return nil, fmt.Errorf("role %q: use %s", name, strings.Join(airflowRoles[:], ", "))
+	}
+	return roles, nil
+}
+
+// ServeHTTP passes a request on with a token of the gateway's own.
+func (h *AirflowToken) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	id, err := callerOf(r)
+	if err != nil {
+		return err
+	}
+	if passed, err := apiOnly(w, r, "/"+id.deploymentID); !passed {
+		return err
+	}
+	role, ok := h.roleOf(id.scopes)
+	if !ok {
+		refused := refuse(codeInsufficientScope, "none of the scopes of this credential gives a role in Airflow")
+		h.app.report(refused)
+		w.Header().Set("WWW-Authenticate", refused.bearerChallenge(defaultRealm))
+		return refused.write(w)
+	}
+	raw, err := h.app.issueForAirflow(r.Context(), id, role, h.lifetime)
+	if err != nil {
+		refused := unavailable(err)
+		h.app.report(refused)
+		return refused.write(w)
+	}
+	credentialsOnly(r.Header, "Bearer "+raw)
+	answer := newAirflowAnswer(w)
+	if err := next.ServeHTTP(answer, r); err != nil {
+		return err
+	}
+	if answer.refused() {
+		answer.discard()
+		return h.app.noAirflow(w, id.deploymentID, errNotTrusted)
+	}
+	return answer.release()
+}
+
+// errNotTrusted is a mistake in the configuration of Airflow, or a set of keys that it has not read
+// anew.
+var errNotTrusted = errors.New("the token of the gateway is refused by Airflow: look at trusted_jwks_url, jwt_issuer, jwt_audience and jwt_algorithm, " +
+	"at the clocks, and at what its API server logs")
+
+// roleOf is the highest role that scopes give.
+func (h *AirflowToken) roleOf(scopes keystore.Scopes) (string, bool) {
+	for _, role := range h.roles {
+		if role.scopes&scopes != 0 {
+			return role.name, true
+		}
+	}
+	return "", false
+}
+
+// issueForAirflow makes the token by which the gateway acts for somebody at the Airflow of their
+// Deployment.
+func (a *App) issueForAirflow(ctx context.Context, id *identity, role string, lifetime time.Duration) (string, error) {
+	ring, err := a.signing.ring(ctx)
+	if err != nil {
+		return "", err
+	}
+	now := time.Now()
+	return ring.SignUpstream(token.UpstreamClaims{
+		Issuer:    a.issuer,
+		Subject:   id.name(),
+		Audience:  airflowAudience + id.deploymentID,
+		Role:      role,
+		IssuedAt:  now,
+		ExpiresAt: now.Add(lifetime),
+	})
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*AirflowToken)(nil)
+	_ caddyhttp.MiddlewareHandler = (*AirflowToken)(nil)
+)
