@@ -38,7 +38,7 @@ test-airflow: needs ## run the tests with real Airflows; installs Python and Air
 	tools/install-needs airflow
 	tools/airflow-venv examples/airflow/requirements.txt
 	tools/airflow-venv examples/airflow/requirements-airflow2.txt
-	go list -export ./integration/airflow >/dev/null
+	go list -export ./integration/airflow ./examples/deploy-api ./cmd/caddy >/dev/null
 	go test -count=1 -timeout 30m $(ARGS) ./integration/airflow
 
 lint: lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile ## check modules, formatting, and the code by vet and staticcheck
