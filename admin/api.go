@@ -90,10 +90,12 @@ var routes = map[string]map[string]call{
 		http.MethodPut:    putMember,
 		http.MethodDelete: deleteMember,
 	},
-	"/deployments/{deployment}/revoke_tokens":            {http.MethodPost: revokeDeploymentTokens},
-	"/deployments/{deployment}/keys/{key}/revoke_tokens": {http.MethodPost: revokeKeyTokens},
-	"/tokens/revoke_all":                                 {http.MethodPost: revokeAllTokens},
-	"/signing_keys":                                      {http.MethodGet: listSigningKeys},
+	"/deployments/{deployment}/keys/{key}/rotate":          {http.MethodPost: rotateKey},
+	"/deployments/{deployment}/keys/{key}/previous_secret": {http.MethodDelete: endPreviousSecret},
+	"/deployments/{deployment}/revoke_tokens":              {http.MethodPost: revokeDeploymentTokens},
+	"/deployments/{deployment}/keys/{key}/revoke_tokens":   {http.MethodPost: revokeKeyTokens},
+	"/tokens/revoke_all":                                   {http.MethodPost: revokeAllTokens},
+	"/signing_keys":                                        {http.MethodGet: listSigningKeys},
 }
 
 // tokenRoutes need [API].Tokens.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/deploymentkeys/gateway/caddymodule"
@@ -17,7 +18,7 @@ type TokenService interface {
 	ReplaceSigningKeys(ctx context.Context, by keystore.Caller) (keystore.SigningKey, error)
 	Introspect(ctx context.Context, raw, deployment string) (caddymodule.Introspection, error)
 	RevokeToken(ctx context.Context, by keystore.Caller, raw string) error
-	Explain(ctx context.Context, raw, deployment string, need keystore.Scopes) caddymodule.Explanation
+	Explain(ctx context.Context, raw, deployment string, need keystore.Scopes, from netip.Addr) caddymodule.Explanation
 }
 
 // signingKeyJSON is a signing key in an answer: nothing of its private part.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"net/netip"
 
 	"github.com/deploymentkeys/gateway/keystore"
 )
@@ -111,14 +112,16 @@ func revokeToken(c *callContext) (int, any, error) {
 	return http.StatusNoContent, nil, nil
 }
 
-// explainToken is POST /tokens/explain: {"token","deployment"?,"scopes"?}. 200 with how the token
-// fares in each check, for a request to the Deployment that needs the scopes.
+// explainToken is POST /tokens/explain: {"token","deployment"?,"scopes"?,"address"?}. 200 with how the
+// token fares in each check, for a request to the Deployment that needs the scopes and comes from the
+// IP address.
 func explainToken(c *callContext) (int, any, error) {
 	c.question = true
 	var body struct {
 		Token      string           `json:"token"`
 		Deployment *string          `json:"deployment"`
 		Scopes     *keystore.Scopes `json:"scopes"`
+		Address    *string          `json:"address"`
 	}
 	if err := readBody(c.w, c.r, &body); err != nil {
 		return 0, nil, err
@@ -133,6 +136,12 @@ func explainToken(c *callContext) (int, any, error) {
 			return 0, nil, badRequest("scopes is empty: leave it out for no check of them, or name some")
 		}
 	}
+	var from netip.Addr
+	if body.Address != nil {
+		if from, err = netip.ParseAddr(*body.Address); err != nil {
+			return 0, nil, badRequest("address must be an IP address, that of a client")
+		}
+	}
 	if body.Token == "" {
 		return 0, nil, errNoToken
 	}
@@ -140,5 +149,5 @@ func explainToken(c *callContext) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	return http.StatusOK, tokens.Explain(c.r.Context(), body.Token, deployment, need), nil
+	return http.StatusOK, tokens.Explain(c.r.Context(), body.Token, deployment, need, from), nil
 }

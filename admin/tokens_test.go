@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -55,8 +56,11 @@ func (f *fakeTokens) RevokeToken(_ context.Context, by keystore.Caller, raw stri
 	return f.err
 }
 
-func (f *fakeTokens) Explain(_ context.Context, raw, deployment string, need keystore.Scopes) caddymodule.Explanation {
+func (f *fakeTokens) Explain(_ context.Context, raw, deployment string, need keystore.Scopes, from netip.Addr) caddymodule.Explanation {
 	f.asked = fmt.Sprintf("explain %s in %q for %q", raw, deployment, need)
+	if from.IsValid() {
+		f.asked += " from " + from.String()
+	}
 	return caddymodule.Explanation{Verdict: "accepted", Checks: []caddymodule.ExplainedCheck{{Check: "form", Result: "passed"}}}
 }
 
@@ -112,6 +116,9 @@ func TestTokenRoutes(t *testing.T) {
 		"revoke, unknown field":   {"/tokens/revoke", `{"token":"good","deployment":"dep1"}`, nil, 400, "unknown field", ""},
 		"revoke, too large":       {"/tokens/revoke", large, nil, 413, "65536", ""},
 		"explain":                 {"/tokens/explain", `{"token":"good"}`, nil, 200, `{"verdict":"accepted","checks":[{"check":"form","result":"passed"}]}`, `explain good in "" for ""`},
+		"explain, an address":     {"/tokens/explain", `{"token":"good","address":"2001:db8::1"}`, nil, 200, `{"verdict":"accepted","checks":[{"check":"form","result":"passed"}]}`, `explain good in "" for "" from 2001:db8::1`},
+		"explain, no address":     {"/tokens/explain", `{"token":"good","address":""}`, nil, 400, "must be an IP address", ""},
+		"explain, a block":        {"/tokens/explain", `{"token":"good","address":"10.0.0.0/8"}`, nil, 400, "must be an IP address", ""},
 		"explain, a request":      {"/tokens/explain", `{"token":"good","deployment":"dep1","scopes":["deploy","airflow:read"]}`, nil, 200, `{"verdict":"accepted","checks":[{"check":"form","result":"passed"}]}`, `explain good in "dep1" for "deploy airflow:read"`},
 		"explain, no scopes":      {"/tokens/explain", `{"token":"good","scopes":[]}`, nil, 400, "scopes is empty", ""},
 		"explain, unknown scope":  {"/tokens/explain", `{"token":"good","scopes":["all"]}`, nil, 400, "unknown scope", ""},

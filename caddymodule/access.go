@@ -19,7 +19,7 @@ import (
 // a token (RFC 9068 section 5).
 const userClient = "deployment-keys-user"
 
-// authenticate is the key that a key ID and a secret are of.
+// authenticate is the key that a key ID and a secret are of, wherever from: see [identity.comeFrom].
 func (a *App) authenticate(ctx context.Context, id, secret string) (*keystore.Key, error) {
 	n, err := a.opened(ctx)
 	if err != nil {
@@ -36,25 +36,34 @@ func (a *App) audienceFor(asked string) (string, bool) {
 	return asked, slices.Contains(a.Audiences, asked)
 }
 
-// issue makes the access token of a key that has authenticated itself. The error is
-// [keystore.ErrCredentials] when the key was deleted since, with its Deployment.
-func (a *App) issue(ctx context.Context, key *keystore.Key, audience string, scopes keystore.Scopes) (string, error) {
+// issue makes the access token of a key that has authenticated itself, and says for how long it is
+// valid: never longer than the key. The error is [keystore.ErrCredentials] when the key was deleted
+// since, with its Deployment, and [keystore.ErrExpired] when its time came since.
+func (a *App) issue(ctx context.Context, key *keystore.Key, audience string, scopes keystore.Scopes) (string, time.Duration, error) {
 	n, err := a.opened(ctx)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	cutoff, err := n.view.Cutoff(ctx, a.maxStaleness)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	deployment, err := n.view.Deployment(ctx, key.DeploymentID, a.maxStaleness)
 	switch {
 	case errors.Is(err, keystore.ErrNotFound):
-		return "", keystore.ErrCredentials
+		return "", 0, keystore.ErrCredentials
 	case err != nil:
-		return "", err
+		return "", 0, err
 	}
-	return a.sign(ctx, token.Claims{
+	now := time.Now()
+	if key.Expired(now) {
+		return "", 0, key.ExpiryError()
+	}
+	expires := now.Add(a.tokenLifetime)
+	if !key.ExpiresAt.IsZero() && key.ExpiresAt.Before(expires) {
+		expires = key.ExpiresAt
+	}
+	raw, err := a.sign(ctx, token.Claims{
 		Subject:      key.ID,
 		Audience:     audience,
 		ClientID:     key.ID,
@@ -62,7 +71,10 @@ func (a *App) issue(ctx context.Context, key *keystore.Key, audience string, sco
 		DeploymentID: key.DeploymentID,
 		Permissions:  []string{"deploymentId:" + key.DeploymentID}, // the Astro CLI reads it
 		Epochs:       token.Epochs{Key: key.TokenEpoch, Deployment: deployment.TokenEpoch, All: cutoff.TokenEpoch},
-	}, a.tokenLifetime)
+		IssuedAt:     now,
+		ExpiresAt:    expires,
+	})
+	return raw, expires.Sub(now), err
 }
 
 // issueForUser makes the access token of a user. It names no Deployment and no scope: what it may do
@@ -76,35 +88,37 @@ func (a *App) issueForUser(ctx context.Context, user string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	now := time.Now()
 	return a.sign(ctx, token.Claims{
-		Subject:  user,
-		Audience: a.Audiences[0],
-		ClientID: userClient,
-		Epochs:   token.Epochs{All: cutoff.TokenEpoch},
-	}, a.userTokenLifetime)
+		Subject:   user,
+		Audience:  a.Audiences[0],
+		ClientID:  userClient,
+		Epochs:    token.Epochs{All: cutoff.TokenEpoch},
+		IssuedAt:  now,
+		ExpiresAt: now.Add(a.userTokenLifetime),
+	})
 }
 
 // sign completes the claims of a new token.
-func (a *App) sign(ctx context.Context, claims token.Claims, lifetime time.Duration) (string, error) {
+func (a *App) sign(ctx context.Context, claims token.Claims) (string, error) {
 	ring, err := a.signing.ring(ctx)
 	if err != nil {
 		return "", err
 	}
-	now := time.Now()
 	claims.Issuer, claims.ID = a.issuer, token.NewID()
-	claims.IssuedAt, claims.ExpiresAt = now, now.Add(lifetime)
 	return ring.Sign(claims)
 }
 
 // identify says who a credential is of, and what they may do at this moment. deployment is the one
-// that the request is for; a user may do in it what their role there allows.
+// that the request is for; a user may do in it what their role there allows. Where the request comes
+// from is held against what is found here by [identity.comeFrom].
 func (a *App) identify(ctx context.Context, cred credential, deployment string) (identity, *refusal) {
 	if cred.secret != "" {
 		key, err := a.authenticate(ctx, cred.keyID, cred.secret)
 		if err != nil {
-			return identity{}, basicRefusal(err)
+			return identity{}, basicRefusal(err, cred.keyID)
 		}
-		return identity{keyID: key.ID, deploymentID: key.DeploymentID, scopes: key.Scopes}, nil
+		return identityOf(key, key.Scopes), nil
 	}
 	verified, refused := a.prove(ctx, cred.bearer)
 	if refused != nil {
@@ -169,6 +183,9 @@ func (a *App) keyHolder(ctx context.Context, n *node, verified *token.Verified) 
 	if key.DeploymentID != verified.DeploymentID {
 		return identity{}, invalidHolder("the access token and its key are not of the same Deployment")
 	}
+	if key.Expired(time.Now()) {
+		return identity{}, expiredKey(key)
+	}
 	deployment, err := n.view.Deployment(ctx, key.DeploymentID, a.maxStaleness)
 	if err != nil {
 		return identity{}, deploymentRefusal(err)
@@ -201,7 +218,7 @@ func merge(verified *token.Verified, key *keystore.Key, deployment *keystore.Dep
 	if err != nil {
 		return identity{}, invalidHolder("the access token is refused: " + err.Error())
 	}
-	return identity{keyID: key.ID, deploymentID: key.DeploymentID, scopes: scopes & key.Scopes}, nil
+	return identityOf(key, scopes&key.Scopes), nil
 }
 
 // deploymentGone says why a key is gone. It must not be asked in an outage, where it would only wait

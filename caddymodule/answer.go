@@ -26,7 +26,7 @@ const (
 	codeInvalidTarget        errorCode = "invalid_target"          // RFC 8707 section 2
 	codeInvalidToken         errorCode = "invalid_token"           // RFC 6750 section 3.1
 	codeInsufficientScope    errorCode = "insufficient_scope"      // RFC 6750 section 3.1
-	codeUnauthorizedClient   errorCode = "unauthorized_client"     // RFC 6749 section 5.2: RFC 7009 section 2.1 leaves open which one says that a token is another client's
+	codeUnauthorizedClient   errorCode = "unauthorized_client"     // RFC 6749 section 5.2: from a wrong address; RFC 7009 section 2.1 leaves open which one says that a token is another client's
 	codeAccessDenied         errorCode = "access_denied"           // RFC 6749 section 4.1.2.1
 	codeUnavailable          errorCode = "temporarily_unavailable" // RFC 6749 section 4.1.2.1, with the status it could not have there
 )
@@ -73,17 +73,43 @@ func unavailable(cause error) *refusal {
 
 // clientRefusal is the answer of the token endpoint to an error of the keystore. Whether the key
 // ID or the secret was wrong is not told, nor that a record was altered: whoever asks has not
-// proven who they are.
-func clientRefusal(err error) *refusal {
-	if errors.Is(err, keystore.ErrCredentials) || errors.Is(err, keystore.ErrAltered) {
+// proven who they are. Who gets ErrExpired has.
+func clientRefusal(err error, keyID string) *refusal {
+	switch {
+	case errors.Is(err, keystore.ErrExpired):
+		return &refusal{code: codeInvalidClient, description: err.Error(), keyID: keyID}
+	case errors.Is(err, keystore.ErrCredentials), errors.Is(err, keystore.ErrAltered):
 		return &refusal{code: codeInvalidClient, description: keystore.ErrCredentials.Error(), cause: err}
 	}
 	return unavailable(err)
 }
 
+// clientElsewhere is the answer of the token endpoint to the right secret from a wrong address. The
+// client is authenticated and may not do what it asks for: of the codes of RFC 6749 section 5.2 that is
+// unauthorized_client. With invalid_client it would be told to look for another secret.
+func clientElsewhere(keyID, clientIP string) *refusal {
+	return &refusal{code: codeUnauthorizedClient, description: "this key" + elsewhere(clientIP), keyID: keyID}
+}
+
+// otherAddress is the answer to a credential that is good, but not from there. It is no invalid_token
+// (RFC 6750 section 3.1): the client would get itself another token, which is of no use there either.
+func otherAddress(clientIP string) *refusal {
+	refused := refuse(codeInsufficientScope, "this credential"+elsewhere(clientIP))
+	refused.check = checkAddress
+	return refused
+}
+
+// elsewhere tells which address was seen: behind a proxy that is not trusted it is the proxy's.
+func elsewhere(clientIP string) string {
+	if clientIP == "" {
+		clientIP = "of this request, which is no IP address"
+	}
+	return " is not allowed from the address " + clientIP
+}
+
 // basicRefusal is the answer to a key ID and a secret in front of an upstream.
-func basicRefusal(err error) *refusal {
-	refused := clientRefusal(err)
+func basicRefusal(err error, keyID string) *refusal {
+	refused := clientRefusal(err, keyID)
 	if refused.code == codeInvalidClient {
 		refused.code = codeInvalidToken
 	}
@@ -120,6 +146,11 @@ func keyRefusal(err error, deploymentGone bool) *refusal {
 		return alteredRefusal("the record of this access token's key was altered; delete the key and make a new one", err)
 	}
 	return unavailable(err)
+}
+
+// expiredKey is the answer to a proven token whose key is expired.
+func expiredKey(key *keystore.Key) *refusal {
+	return invalidHolder("the key of this access token expired at " + key.ExpiresAt.UTC().Format(time.RFC3339))
 }
 
 const deploymentDeleted = "the Deployment of this access token was deleted"

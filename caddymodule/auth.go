@@ -158,7 +158,10 @@ func (h *Auth) authorize(r *http.Request, repl *caddy.Replacer) (identity, *refu
 	if refused != nil {
 		return identity{}, refused
 	}
-	if refused := h.decide(r.Method, id, deployment); refused != nil {
+	if refused = id.comeFrom(r); refused == nil {
+		refused = h.decide(r.Method, id, deployment)
+	}
+	if refused != nil {
 		refused.keyID = id.keyID
 		return identity{}, refused
 	}

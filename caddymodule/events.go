@@ -27,6 +27,8 @@ var changeNames = map[keystore.EventKind]string{
 	keystore.KeyUpdated:              "deployment_key_updated",
 	keystore.KeyDeleted:              "deployment_key_deleted",
 	keystore.KeyTokensRevoked:        "deployment_key_tokens_revoked",
+	keystore.KeyRotated:              "deployment_key_rotated",
+	keystore.KeyPreviousSecretEnded:  "deployment_key_previous_secret_ended",
 	keystore.MemberPut:               "deployment_member_changed",
 	keystore.MemberDeleted:           "deployment_member_deleted",
 	keystore.TokenRevoked:            "deployment_token_revoked",

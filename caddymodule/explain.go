@@ -3,6 +3,9 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/deploymentkeys/gateway/keystore"
@@ -24,6 +27,9 @@ const (
 	checkRevocation check = "revocation" // neither it was revoked, nor all of its key, its Deployment, or the gateway
 	checkDeployment check = "deployment" // it is of the Deployment that a request is for
 	checkScope      check = "scope"      // it may do what a request needs
+
+	// checkAddress comes after checkRevocation, where it matters: most keys are allowed from everywhere.
+	checkAddress check = "address" // its key allows the address that a request comes from
 )
 
 var allChecks = [...]check{
@@ -59,7 +65,8 @@ type Explanation struct {
 	Error       string `json:"error,omitempty"`
 	Description string `json:"error_description,omitempty"`
 
-	// Checks are all there are, in their order.
+	// Checks are all there are, in their order. That of the address is left out when no address is
+	// given, unless the key has a limit.
 	Checks []ExplainedCheck `json:"checks"`
 
 	// Token is what the token says, also when that is not proven; nothing when it cannot be read.
@@ -89,10 +96,13 @@ type ExplainedToken struct {
 	DeploymentID string    `json:"deployment_id"`
 }
 
-// Explain says how a token fares in every check. deployment and need are of the request that it is
-// for; what is not given ("", 0) is not checked.
-func (a *App) Explain(ctx context.Context, raw, deployment string, need keystore.Scopes) Explanation {
-	e := &explaining{results: make(map[check]ExplainedCheck, len(allChecks))}
+// Explain says how a token fares in every check. deployment, need and the address from are of the
+// request that it is for; what is not given ("", 0, the zero Addr) is not checked.
+func (a *App) Explain(ctx context.Context, raw, deployment string, need keystore.Scopes, from netip.Addr) Explanation {
+	e := &explaining{results: make(map[check]ExplainedCheck, len(allChecks)+1)}
+	if from.IsValid() {
+		e.skipped(checkAddress, "")
+	}
 	said, err := token.Peek(raw)
 	if said.Type != "" || err == nil {
 		e.token = showToken(said)
@@ -102,7 +112,7 @@ func (a *App) Explain(ctx context.Context, raw, deployment string, need keystore
 	}
 	verified := a.explainToken(ctx, e, raw)
 	if verified != nil {
-		a.explainHolder(ctx, e, verified, deployment, need)
+		a.explainHolder(ctx, e, verified, deployment, need, from)
 	}
 	return e.explanation()
 }
@@ -143,7 +153,7 @@ func (a *App) explainToken(ctx context.Context, e *explaining, raw string) *toke
 }
 
 // explainHolder does the checks of what hangs on the token, and of the request.
-func (a *App) explainHolder(ctx context.Context, e *explaining, verified *token.Verified, deployment string, need keystore.Scopes) {
+func (a *App) explainHolder(ctx context.Context, e *explaining, verified *token.Verified, deployment string, need keystore.Scopes, from netip.Addr) {
 	user := verified.ClientID == userClient
 	if user && deployment == "" {
 		e.skipped(checkHolder, "user "+verified.Subject+": say for which Deployment a request is")
@@ -173,6 +183,7 @@ func (a *App) explainHolder(ctx context.Context, e *explaining, verified *token.
 		e.passed(checkHolder, "key "+id.keyID+" of Deployment "+id.deploymentID)
 	}
 	e.passed(checkRevocation, "")
+	e.address(id, from)
 	switch {
 	case deployment == "":
 		e.skipped(checkDeployment, "say for which Deployment a request is")
@@ -217,6 +228,18 @@ func (e *explaining) failed(refused *refusal) {
 	}
 }
 
+// address is the check of where a request comes from.
+func (e *explaining) address(id identity, from netip.Addr) {
+	switch {
+	case from.IsValid() && !id.allowedIPs.Allow(from):
+		e.failed(otherAddress(from.String()))
+	case from.IsValid():
+		e.passed(checkAddress, from.String())
+	case len(id.allowedIPs) != 0:
+		e.skipped(checkAddress, "say from which address a request comes; the key allows: "+strings.Trim(fmt.Sprint(id.allowedIPs), "[]"))
+	}
+}
+
 func (e *explaining) set(c check, result, detail string) {
 	e.results[c] = ExplainedCheck{Check: string(c), Result: result, Detail: detail}
 }
@@ -244,6 +267,9 @@ func (e *explaining) explanation() Explanation {
 			result = ExplainedCheck{Check: string(c), Result: "skipped"}
 		}
 		explained.Checks = append(explained.Checks, result)
+		if address, done := e.results[checkAddress]; done && c == checkRevocation {
+			explained.Checks = append(explained.Checks, address)
+		}
 	}
 	return explained
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/elliptic"
 	"encoding/base64"
 	"math/big"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -103,7 +104,7 @@ func TestExplain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			explained := app.Explain(ctx, test.raw, test.deployment, test.need)
+			explained := app.Explain(ctx, test.raw, test.deployment, test.need, netip.Addr{})
 			var failed []check
 			for i, c := range explained.Checks {
 				if c.Check != string(allChecks[i]) {
@@ -142,7 +143,7 @@ func TestExplainInAnOutage(t *testing.T) {
 	raw := app.token(t, app.key)
 	app.maxStaleness = 0
 	app.release() // closes the store
-	explained := app.Explain(t.Context(), raw, "dep1", 0)
+	explained := app.Explain(t.Context(), raw, "dep1", 0, netip.Addr{})
 	if explained.Verdict != "unknown" || explained.Status != 503 {
 		t.Errorf("%+v", explained)
 	}

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -33,6 +34,32 @@ type identity struct {
 	keyID, user  string // one of them
 	deploymentID string
 	scopes       keystore.Scopes
+	allowedIPs   keystore.AllowedIPs // of the key
+}
+
+// identityOf is a key that may do this much.
+func identityOf(key *keystore.Key, scopes keystore.Scopes) identity {
+	return identity{keyID: key.ID, deploymentID: key.DeploymentID, scopes: scopes, allowedIPs: key.AllowedIPs}
+}
+
+// comeFrom says whether this credential may be used from the address of a client, as Caddy has it: that
+// of the connection, or the one that a trusted proxy tells.
+func (id *identity) comeFrom(r *http.Request) *refusal {
+	if len(id.allowedIPs) == 0 {
+		return nil
+	}
+	ip := clientIP(r)
+	if allowedFrom(id.allowedIPs, ip) {
+		return nil
+	}
+	return otherAddress(ip)
+}
+
+// allowedFrom is for keys with a limit. What is no IP address, such as that of a client on a socket, is
+// not allowed.
+func allowedFrom(allowed keystore.AllowedIPs, clientIP string) bool {
+	address, err := netip.ParseAddr(clientIP)
+	return err == nil && allowed.Allow(address)
 }
 
 // name is what later handlers and upstreams know them by.

@@ -75,7 +75,7 @@ func (a *testApp) newKey(t testing.TB, deployment string, scopes keystore.Scopes
 
 func (a *testApp) token(t testing.TB, key keystore.Key) string {
 	t.Helper()
-	raw, err := a.issue(context.Background(), &key, DefaultAudience, key.Scopes)
+	raw, _, err := a.issue(context.Background(), &key, DefaultAudience, key.Scopes)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,14 +56,14 @@ func (h *TokenHandler) grant(r *http.Request, params parameters, key *keystore.K
 	if refused != nil {
 		return nil, refused
 	}
-	raw, err := h.app.issue(r.Context(), key, audience, scopes)
+	raw, lifetime, err := h.app.issue(r.Context(), key, audience, scopes)
 	if err != nil {
-		return nil, clientRefusal(err)
+		return nil, clientRefusal(err, key.ID)
 	}
 	return &tokenAnswer{
 		AccessToken: raw,
 		TokenType:   "Bearer",
-		ExpiresIn:   int64(h.app.tokenLifetime.Seconds()),
+		ExpiresIn:   int64(lifetime.Seconds()),
 		Scope:       scopes.String(),
 	}, nil
 }

@@ -105,14 +105,17 @@ func (h *TokenHandler) serveClient(w http.ResponseWriter, r *http.Request, count
 	return refused.write(w)
 }
 
-// authenticate is the key whose ID and secret a request has.
+// authenticate is the key whose ID and secret a request has, if it may come from there.
 func (h *TokenHandler) authenticate(r *http.Request, req clientRequest) (*keystore.Key, *refusal) {
 	if req.clientID == "" || req.clientSecret == "" {
 		return nil, refuse(codeInvalidClient, "the key ID or the secret is missing: client_id and client_secret, or HTTP Basic")
 	}
 	key, err := h.app.authenticate(r.Context(), req.clientID, req.clientSecret)
 	if err != nil {
-		return nil, clientRefusal(err)
+		return nil, clientRefusal(err, req.clientID)
+	}
+	if ip := clientIP(r); len(key.AllowedIPs) != 0 && !allowedFrom(key.AllowedIPs, ip) {
+		return nil, clientElsewhere(key.ID, ip)
 	}
 	return key, nil
 }

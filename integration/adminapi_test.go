@@ -50,6 +50,13 @@ func TestAdminAPIRoutes(t *testing.T) {
 			{"GET", "/deployments/dep1/keys/KEY", nil, 200, object{"name": "CI", "created_by": "admin", "scopes": []any{"deploy", "airflow:write"}}},
 			{"PATCH", "/deployments/dep1/keys/KEY", object{"scopes": []string{"airflow:read"}}, 200, object{"name": "CI", "scopes": []any{"airflow:read"}}},
 			{"PATCH", "/deployments/dep1/keys/KEY", object{"name": "CI 2", "description": ""}, 200, object{"name": "CI 2", "description": "", "scopes": []any{"airflow:read"}}},
+			{"PATCH", "/deployments/dep1/keys/KEY", object{"expires_at": "2099-01-01T00:00:00Z", "allowed_ips": []string{"10.1.2.3/8"}}, 200, object{
+				"expires_at": "2099-01-01T00:00:00Z", "allowed_ips": []any{"10.0.0.0/8"},
+			}},
+			{"PATCH", "/deployments/dep1/keys/KEY", object{"expires_at": "", "allowed_ips": []string{}}, 200, object{"expires_at": nil, "allowed_ips": nil}},
+			{"POST", "/deployments/dep1/keys/KEY/rotate", object{"overlap": "1h"}, 200, object{"name": "CI 2", "tokens_revoked_at": nil}},
+			{"DELETE", "/deployments/dep1/keys/KEY/previous_secret", nil, 204, nil},
+			{"GET", "/deployments/dep1/keys/KEY", nil, 200, object{"previous_secret_expires_at": nil}},
 			{"GET", "/deployments/dep1/members", nil, 200, object{"members": []any{}}},
 			{"PUT", "/deployments/dep1/members/anna@example.com", object{"role": "viewer"}, 200, object{"user": "anna@example.com", "deployment_id": "dep1", "role": "viewer", "created_by": "admin"}},
 			{"PUT", "/deployments/dep1/members/anna@example.com", object{"role": "admin"}, 200, object{"role": "admin"}},
@@ -90,8 +97,9 @@ func TestAdminAPIRoutes(t *testing.T) {
 			}
 			_, hasSecret := got["secret"]
 			isNewKey := step.method == http.MethodPost && strings.HasSuffix(path, "/keys")
-			if hasSecret != isNewKey || strings.Contains(string(answer.Body), "dks_") != isNewKey {
-				t.Errorf("%s %s: the answer has a secret: %t, want %t", step.method, path, hasSecret, isNewKey)
+			isNewSecret := isNewKey || strings.HasSuffix(path, "/rotate")
+			if hasSecret != isNewSecret || strings.Contains(string(answer.Body), "dks_") != isNewSecret {
+				t.Errorf("%s %s: the answer has a secret: %t, want %t", step.method, path, hasSecret, isNewSecret)
 			}
 			if answer.Header.Get("Cache-Control") != "no-store" {
 				t.Errorf("%s %s: Cache-Control is %q, want no-store", step.method, path, answer.Header.Get("Cache-Control"))
@@ -192,6 +200,14 @@ func TestAdminAPIRefusals(t *testing.T) {
 			{"DELETE", foreignKey, "", 404, "does not exist"},
 			{"GET", "/deployments/dep1/keys/none", "", 404, "does not exist"},
 			{"PATCH", own, `{"scopes":[]}`, 400, "at least one"},
+			{"PATCH", own, `{"expires_at":"soon"}`, 400, "want a time such as"},
+			{"PATCH", own, `{"allowed_ips":["10.0.0.0/33"]}`, 400, "neither an address nor a block"},
+			{"POST", "/deployments/dep1/keys", `{"name":"a","expires_at":"2000-01-01T00:00:00Z"}`, 400, "not in the future"},
+			{"POST", own + "/rotate", `{"overlap":"169h"}`, 400, "0s to 168h"},
+			{"POST", own + "/rotate", `{"secret":"dks_"}`, 400, `unknown field "secret"`},
+			{"POST", foreignKey + "/rotate", `{}`, 404, "does not exist"},
+			{"DELETE", foreignKey + "/previous_secret", "", 404, "does not exist"},
+			{"DELETE", own + "/previous_secret", "", 404, "no previous secret"},
 			{"PATCH", own, `{"deployment_id":"dep2"}`, 400, `unknown field "deployment_id"`},
 			{"PATCH", own, `{"secret_hash":"AA=="}`, 400, `unknown field "secret_hash"`},
 			{"PUT", "/deployments/none/members/anna", `{"role":"viewer"}`, 404, "does not exist"},
@@ -220,6 +236,8 @@ func TestAdminAPIRefusals(t *testing.T) {
 			"/deployments/dep1":               "DELETE, GET, HEAD, PATCH",
 			"/deployments/dep1/keys":          "GET, HEAD, POST",
 			own:                               "DELETE, GET, HEAD, PATCH",
+			own + "/rotate":                   "POST",
+			own + "/previous_secret":          "DELETE",
 			"/deployments/dep1/members":       "GET, HEAD",
 			"/deployments/dep1/members/anna":  "DELETE, PUT",
 			"/deployments/none/keys/whatever": "DELETE, GET, HEAD, PATCH",

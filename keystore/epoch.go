@@ -35,13 +35,18 @@ func (k *Keystore) RevokeKeyTokens(ctx context.Context, by Caller, deploymentID,
 			if key.DeploymentID != deploymentID {
 				return absent
 			}
-			key.TokenEpoch, key.TokensRevokedAt = k.nextEpoch(key.TokenEpoch), k.timestamp()
-			// The single tokens that were revoked are among those that end here. Nobody who knows the
-			// new epoch needs to look for them, and they do not count for the limit any more.
-			key.RevokedUntil = time.Time{}
+			k.endTokens(key)
 			return nil
 		}, forgetRevokedOf(id))
 	return err
+}
+
+// endTokens ends what was issued until now. Whoever writes the key does forgetRevokedOf in the same
+// step: the single tokens that were revoked are among those that end here. Nobody who knows the new
+// epoch needs to look for them, and they do not count for the limit any more.
+func (k *Keystore) endTokens(key *Key) {
+	key.TokenEpoch, key.TokensRevokedAt = k.nextEpoch(key.TokenEpoch), k.timestamp()
+	key.RevokedUntil = time.Time{}
 }
 
 // RevokeDeploymentTokens ends all tokens that were issued to keys of a Deployment until now. Errors:

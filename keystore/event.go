@@ -20,6 +20,10 @@ const (
 	MemberPut         EventKind = "member.put"
 	MemberDeleted     EventKind = "member.deleted"
 
+	// Of secrets. A rotation may also have ended the tokens of the key.
+	KeyRotated             EventKind = "key.rotated"
+	KeyPreviousSecretEnded EventKind = "key.previous_secret_ended"
+
 	// Of access tokens. What was issued until then ends: of a key, of all keys of a Deployment, of
 	// everybody; or one token alone.
 	KeyTokensRevoked        EventKind = "key.tokens_revoked"

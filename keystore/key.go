@@ -27,9 +27,21 @@ type Key struct {
 	// while after it has expired has to add that while.
 	RevokedUntil time.Time `json:"revoked_until,omitzero"`
 
+	// ExpiresAt is when the key and its tokens end, by the clock of each node, in whole seconds; zero is
+	// never.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+
+	// AllowedIPs are the addresses from which the key, its secret and its tokens may be used.
+	AllowedIPs AllowedIPs `json:"allowed_ips,omitempty"`
+
 	// SecretHash is the keyed hash of the secret. It stays in the store and in this package's
 	// records: no answer shows it.
 	SecretHash []byte `json:"secret_hash"`
+
+	// PreviousSecretHash is that of the secret of before the last rotation, which works until
+	// PreviousSecretExpiresAt; nil when there is none. See [Key.HasPreviousSecret].
+	PreviousSecretHash      []byte    `json:"previous_secret_hash,omitempty"`
+	PreviousSecretExpiresAt time.Time `json:"previous_secret_expires_at,omitzero"`
 }
 
 // MaxKeys is how many keys a Deployment may have. It bounds how long the one atomic step takes
@@ -43,9 +55,10 @@ var ErrCredentials = errors.New("the key ID or the secret is not right")
 func keyRecord(id string) string           { return "key/" + id }
 func keysIndex(deploymentID string) string { return "keys/" + deploymentID }
 
-// CreateKey makes a key of a Deployment from DeploymentID, Name, Description and Scopes, and
-// its secret, which can't be had again. No Scopes are all scopes. Errors: [ErrInvalid],
-// [ErrNotFound] without the Deployment, [ErrLimit] when it has [MaxKeys].
+// CreateKey makes a key of a Deployment from DeploymentID, Name, Description, Scopes, ExpiresAt and
+// AllowedIPs, and its secret, which can't be had again. No Scopes are all scopes; ExpiresAt has to be
+// in the future. Errors: [ErrInvalid], [ErrNotFound] without the Deployment, [ErrLimit] when it has
+// [MaxKeys].
 func (k *Keystore) CreateKey(ctx context.Context, by Caller, key Key) (Key, Secret, error) {
 	if ValidateDeploymentID(key.DeploymentID) != nil {
 		return Key{}, Secret{}, notFound("Deployment", key.DeploymentID)
@@ -53,8 +66,12 @@ func (k *Keystore) CreateKey(ctx context.Context, by Caller, key Key) (Key, Secr
 	if key.Scopes == 0 {
 		key.Scopes = AllScopes
 	}
+	key.ExpiresAt = wholeSecond(key.ExpiresAt)
 	if err := key.validate(); err != nil {
 		return Key{}, Secret{}, err
+	}
+	if key.Expired(k.now()) {
+		return Key{}, Secret{}, invalid("expires_at: %s is not in the future", key.ExpiresAt.Format(time.RFC3339))
 	}
 	ctx, cancel, v, err := k.change(ctx)
 	if err != nil {
@@ -66,6 +83,7 @@ func (k *Keystore) CreateKey(ctx context.Context, by Caller, key Key) (Key, Secr
 	key.ID, key.CreatedAt, key.CreatedBy = v.newKeyID(k.now()), k.timestamp(), by.Name
 	key.SecretHash = v.hashSecret(key.ID, secret)
 	key.TokenEpoch, key.TokensRevokedAt, key.RevokedUntil = 0, time.Time{}, time.Time{}
+	key.endPreviousSecret()
 	name := keyRecord(key.ID)
 	record, err := encodeRecord(v, name, key)
 	if err != nil {
@@ -121,7 +139,8 @@ func (k *Keystore) DeploymentKey(ctx context.Context, deploymentID, id string) (
 }
 
 // Authenticate returns the key that a key ID and the text of a secret are of, or
-// [ErrCredentials].
+// [ErrCredentials], or [ErrExpired]. The secret of before the last rotation is one too, as long as
+// [Key.HasPreviousSecret].
 //
 // Whatever is wrong with them, the time of the answer does not tell: a key that does not exist
 // takes the hash and the comparison of one that does. Only a secret that is not of the right form
@@ -159,14 +178,30 @@ func (k *Keystore) authenticate(ctx context.Context, id, secretText string, read
 			return nil, err
 		}
 	}
-	if subtle.ConstantTimeCompare(key.SecretHash, v.hashSecret(id, secret)) != 1 || key == noKey {
+	now, hash := k.now(), v.hashSecret(id, secret)
+	// Both are always compared, so that the time tells neither which one it was nor whether there are two.
+	current := subtle.ConstantTimeCompare(key.SecretHash, hash)
+	previous := subtle.ConstantTimeCompare(key.previousSecretHash(now), hash)
+	switch {
+	case current|previous != 1 || key == noKey:
 		return nil, ErrCredentials
+	case key.Expired(now):
+		return nil, key.ExpiryError()
 	}
 	return key, nil
 }
 
-// UpdateKey changes Name, Description and Scopes as edit does. Errors: [ErrNotFound],
-// [ErrInvalid], and what edit returns.
+// previousSecretHash is that of the previous secret, or, when none works, one that no secret has.
+func (key *Key) previousSecretHash(at time.Time) []byte {
+	if key.HasPreviousSecret(at) {
+		return key.PreviousSecretHash
+	}
+	return noKey.SecretHash
+}
+
+// UpdateKey changes Name, Description, Scopes, ExpiresAt and AllowedIPs as edit does. An ExpiresAt that
+// has passed ends the key at once; a later one revives it. Errors: [ErrNotFound], [ErrInvalid], and
+// what edit returns.
 func (k *Keystore) UpdateKey(ctx context.Context, by Caller, deploymentID, id string, edit func(*Key) error) (Key, error) {
 	absent := notFound("key", id)
 	if !IsKeyID(id) {
@@ -187,6 +222,7 @@ func (k *Keystore) UpdateKey(ctx context.Context, by Caller, deploymentID, id st
 				return err
 			}
 			key.Name, key.Description, key.Scopes = edited.Name, edited.Description, edited.Scopes
+			key.ExpiresAt, key.AllowedIPs = wholeSecond(edited.ExpiresAt), edited.AllowedIPs
 			return key.validate()
 		})
 }
@@ -233,6 +269,14 @@ func (k *Keystore) Keys(ctx context.Context, deploymentID string, page Page) (Li
 func (key *Key) validate() error {
 	if key.Scopes == 0 {
 		return invalid("scopes: a key needs at least one of %s", AllScopes)
+	}
+	if !key.ExpiresAt.IsZero() {
+		if err := validateExpiry(key.ExpiresAt); err != nil {
+			return err
+		}
+	}
+	if err := key.AllowedIPs.validate(); err != nil {
+		return err
 	}
 	if err := validateName(key.Name); err != nil {
 		return err

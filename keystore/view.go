@@ -228,7 +228,7 @@ func (v *View) Stats() ViewStats {
 // apply forgets what an event has made untrue.
 func (v *View) apply(event Event) {
 	switch event.Kind {
-	case KeyCreated, KeyUpdated, KeyDeleted, KeyTokensRevoked:
+	case KeyCreated, KeyUpdated, KeyDeleted, KeyTokensRevoked, KeyRotated, KeyPreviousSecretEnded:
 		v.keys.forget(event.Key)
 	case MemberPut, MemberDeleted:
 		v.members.forget(memberID{event.Deployment, event.User})

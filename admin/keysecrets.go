@@ -1,0 +1,56 @@
+package admin
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/deploymentkeys/gateway/keystore"
+)
+
+// rotateKey is POST /deployments/{deployment}/keys/{key}/rotate: {"overlap"?,"revoke_tokens"?}, or no
+// body. 200 with the key and its new secret, which is shown this once. overlap says for how long the
+// secret of until now goes on working, as "1h" or "90m": 0s by default, and 168h at most. A secret that
+// was the previous one already ends at once.
+func rotateKey(c *callContext) (int, any, error) {
+	var body struct {
+		Overlap      *string `json:"overlap"`
+		RevokeTokens bool    `json:"revoke_tokens"`
+	}
+	if err := readOptionalBody(c.w, c.r, &body); err != nil {
+		return 0, nil, err
+	}
+	rotation := keystore.KeyRotation{RevokeTokens: body.RevokeTokens}
+	if body.Overlap != nil {
+		overlap, err := time.ParseDuration(*body.Overlap)
+		if err != nil {
+			return 0, nil, badRequest(`overlap must be a duration such as "1h" or "90m"`)
+		}
+		rotation.Overlap = overlap
+	}
+	key, secret, err := c.keys.RotateKey(c.r.Context(), c.by, c.deployment(), c.key(), rotation)
+	if err != nil {
+		return 0, nil, err
+	}
+	c.changed(keystore.Event{Kind: keystore.KeyRotated, Deployment: key.DeploymentID, Key: key.ID})
+	return http.StatusOK, showSecret(key, secret), nil
+}
+
+// endPreviousSecret is DELETE /deployments/{deployment}/keys/{key}/previous_secret. 204: it ends before
+// its time. 404 when there is none.
+func endPreviousSecret(c *callContext) (int, any, error) {
+	if err := c.keys.EndPreviousSecret(c.r.Context(), c.by, c.deployment(), c.key()); err != nil {
+		return 0, nil, err
+	}
+	c.changed(keystore.Event{Kind: keystore.KeyPreviousSecretEnded, Deployment: c.deployment(), Key: c.key()})
+	return http.StatusNoContent, nil, nil
+}
+
+// keyWithSecret is a key in the one answer that has its secret.
+type keyWithSecret struct {
+	keyJSON
+	Secret string `json:"secret"`
+}
+
+func showSecret(key keystore.Key, secret keystore.Secret) keyWithSecret {
+	return keyWithSecret{showKey(key), secret.Reveal()}
+}

@@ -1,0 +1,105 @@
+package keystore
+
+import (
+	"context"
+	"time"
+)
+
+// This file gives keys new secrets. Which secrets a key has, and until when, is in its record, so that
+// each node ends the previous one by its own clock, without being told.
+
+// MaxOverlap is how long the previous secret of a key may go on after a rotation.
+const MaxOverlap = 7 * 24 * time.Hour
+
+// A KeyRotation says how a key gets a new secret.
+type KeyRotation struct {
+	// Overlap is for how long the secret of until now goes on working, to the next whole second; 0 ends
+	// it at once. At most MaxOverlap.
+	Overlap time.Duration
+
+	// RevokeTokens ends the tokens that were issued until now, as [Keystore.RevokeKeyTokens] does, in
+	// the same atomic step.
+	RevokeTokens bool
+}
+
+// RotateKey gives a key a new secret, which can't be had again. All else of the key stays. A key has
+// two secrets at most: the one that was the previous one until now ends at once. Errors:
+// [ErrInvalid], [ErrNotFound], [ErrAltered].
+//
+// When the error is [ErrUnavailable], the key may have the new secret, which nobody knows.
+func (k *Keystore) RotateKey(ctx context.Context, by Caller, deploymentID, id string, r KeyRotation) (Key, Secret, error) {
+	absent := notFound("key", id)
+	if !IsKeyID(id) {
+		return Key{}, Secret{}, absent
+	}
+	if r.Overlap < 0 || r.Overlap > MaxOverlap {
+		return Key{}, Secret{}, invalid("overlap: want a duration from 0s to %dh", int(MaxOverlap.Hours()))
+	}
+	ctx, cancel, v, err := k.change(ctx)
+	if err != nil {
+		return Key{}, Secret{}, err
+	}
+	defer cancel()
+
+	secret := NewSecret()
+	var further []Step
+	if r.RevokeTokens {
+		further = append(further, forgetRevokedOf(id))
+	}
+	key, err := update(ctx, k, v, by, keyRecord(id), absent,
+		Event{Kind: KeyRotated, Deployment: deploymentID, Key: id}, func(key *Key) error {
+			if key.DeploymentID != deploymentID {
+				return absent
+			}
+			key.endPreviousSecret()
+			if r.Overlap > 0 {
+				key.PreviousSecretHash = key.SecretHash
+				key.PreviousSecretExpiresAt = k.now().UTC().Add(r.Overlap + time.Second - 1).Truncate(time.Second)
+			}
+			key.SecretHash = v.hashSecret(id, secret)
+			if r.RevokeTokens {
+				k.endTokens(key)
+			}
+			return nil
+		}, further...)
+	if err != nil {
+		return Key{}, Secret{}, err
+	}
+	return key, secret, nil
+}
+
+// EndPreviousSecret ends the previous secret of a key before its time. Errors: [ErrNotFound], also
+// when the key has none; [ErrAltered].
+func (k *Keystore) EndPreviousSecret(ctx context.Context, by Caller, deploymentID, id string) error {
+	absent := notFound("key", id)
+	if !IsKeyID(id) {
+		return absent
+	}
+	ctx, cancel, v, err := k.change(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	_, err = update(ctx, k, v, by, keyRecord(id), absent,
+		Event{Kind: KeyPreviousSecretEnded, Deployment: deploymentID, Key: id}, func(key *Key) error {
+			switch {
+			case key.DeploymentID != deploymentID:
+				return absent
+			case len(key.PreviousSecretHash) == 0:
+				return &detailError{ErrNotFound, "the key has no previous secret"}
+			}
+			// Also one whose time is over by the clock of this node: it may not be by that of another.
+			key.endPreviousSecret()
+			return nil
+		})
+	return err
+}
+
+// HasPreviousSecret reports whether the secret of before the last rotation works at a moment.
+func (key *Key) HasPreviousSecret(at time.Time) bool {
+	return len(key.PreviousSecretHash) != 0 && at.Before(key.PreviousSecretExpiresAt)
+}
+
+func (key *Key) endPreviousSecret() {
+	key.PreviousSecretHash, key.PreviousSecretExpiresAt = nil, time.Time{}
+}

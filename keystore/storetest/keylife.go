@@ -1,0 +1,302 @@
+package storetest
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/deploymentkeys/gateway/keystore"
+)
+
+// wantSecret checks what a secret of a key is answered; nil wants that it is good.
+func (k *keystoreKit) wantSecret(what, id, secret string, want error) {
+	k.t.Helper()
+	if _, err := k.Authenticate(k.ctx(), id, secret); (want == nil) != (err == nil) || !errors.Is(err, want) {
+		k.t.Errorf("%s: error %v, want %v", what, err, want)
+	}
+}
+
+// expireAt sets the expiry of a key of dep1.
+func (k *keystoreKit) expireAt(id string, at time.Time) keystore.Key {
+	k.t.Helper()
+	key, err := k.UpdateKey(k.ctx(), alice, "dep1", id, func(key *keystore.Key) error {
+		key.ExpiresAt = at
+		return nil
+	})
+	k.want(err, nil)
+	return key
+}
+
+func (k *keystoreKit) rotate(id string, r keystore.KeyRotation) (keystore.Key, string) {
+	k.t.Helper()
+	key, secret, err := k.RotateKey(k.ctx(), alice, "dep1", id, r)
+	k.want(err, nil)
+	return key, secret.Reveal()
+}
+
+// expiryTests hold when keys end by themselves.
+func expiryTests() []keystoreTest {
+	return []keystoreTest{
+		{"a key ends when it expires, and lives again when that is moved", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			at := time.Now().Add(time.Hour)
+			key, made, err := k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k", ExpiresAt: at})
+			k.want(err, nil)
+			if want := at.UTC().Truncate(time.Second); key.ExpiresAt != want {
+				t.Errorf("it expires at %s, want %s", key.ExpiresAt, want)
+			}
+			secret := made.Reveal()
+			k.wantSecret("before", key.ID, secret, nil)
+
+			gone := k.expireAt(key.ID, time.Now().Add(-time.Second))
+			k.wantSecret("after", key.ID, secret, keystore.ErrExpired)
+			if _, err := k.Authenticate(k.ctx(), key.ID, secret); !strings.Contains(err.Error(), gone.ExpiresAt.Format(time.RFC3339)) {
+				t.Errorf("error %q does not say since when", err)
+			}
+			k.wantSecret("after, with another secret", key.ID, keystore.NewSecret().Reveal(), keystore.ErrCredentials)
+			list, err := k.Keys(k.ctx(), "dep1", keystore.Page{Limit: 10})
+			k.want(err, nil)
+			if len(list.Items) != 1 || !list.Items[0].ExpiresAt.Equal(gone.ExpiresAt) {
+				t.Errorf("listed %+v, want the key with its expiry", list.Items)
+			}
+			k.expireAt(key.ID, at)
+			k.wantSecret("moved to later", key.ID, secret, nil)
+			if never := k.expireAt(key.ID, time.Time{}); !never.ExpiresAt.IsZero() {
+				t.Errorf("it expires at %s, want never", never.ExpiresAt)
+			}
+			k.wantSecret("taken away", key.ID, secret, nil)
+		}},
+		{"time alone ends a key", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			key, secret := k.key("dep1")
+			at := k.expireAt(key.ID, time.Now().Add(2*time.Second)).ExpiresAt
+			before := k.events()
+			poll(t, "the key to expire", func() bool {
+				asked := time.Now()
+				_, err := k.Authenticate(k.ctx(), key.ID, secret)
+				switch {
+				case err == nil && !asked.Before(at):
+					t.Errorf("it is good %s after its end", asked.Sub(at))
+				case err != nil && time.Now().Before(at):
+					t.Errorf("it ends before its time: %v", err)
+				}
+				return errors.Is(err, keystore.ErrExpired)
+			})
+			k.wantEvents(before...)
+		}},
+		{"an expiry that cannot be is refused", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			now := time.Now()
+			for _, at := range []time.Time{now, now.Add(-time.Hour), time.Unix(0, 0), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), time.Time{}.Add(time.Hour)} {
+				_, _, err := k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k", ExpiresAt: at})
+				k.want(err, keystore.ErrInvalid)
+			}
+			k.wantEvents("deployment.created dep1")
+		}},
+		{"a key whose expiry or addresses were altered is refused", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			for _, altered := range [][2]string{{`"expires_at":"2`, `"expires_at":"3`}, {`10.0.0.0/8`, `0.0.0.0/0`}} {
+				key, made, err := k.CreateKey(k.ctx(), alice, keystore.Key{
+					DeploymentID: "dep1", Name: "k", ExpiresAt: time.Now().Add(time.Hour),
+					AllowedIPs: keystore.AllowedIPs{netip.MustParsePrefix("10.0.0.0/8")},
+				})
+				k.want(err, nil)
+				k.alter("key/"+key.ID, altered[0], altered[1])
+				k.wantSecret("altered", key.ID, made.Reveal(), keystore.ErrAltered)
+			}
+		}},
+	}
+}
+
+// keyRotationTests hold the secrets of a key.
+func keyRotationTests() []keystoreTest {
+	return []keystoreTest{
+		{"a new secret takes over at once", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			key, first := k.key("dep1")
+			rotated, second := k.rotate(key.ID, keystore.KeyRotation{})
+			k.wantSecret("the old one", key.ID, first, keystore.ErrCredentials)
+			k.wantSecret("the new one", key.ID, second, nil)
+			if rotated.ID != key.ID || rotated.Name != key.Name || rotated.Scopes != key.Scopes || rotated.TokenEpoch != 0 ||
+				rotated.HasPreviousSecret(time.Now()) || rotated.PreviousSecretHash != nil {
+				t.Errorf("rotated to %+v", rotated)
+			}
+			k.wantEvents("deployment.created dep1", "key.created dep1", "key.rotated dep1")
+		}},
+		{"both secrets work in the overlap, and never three", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			key, first := k.key("dep1")
+			begin := time.Now()
+			rotated, second := k.rotate(key.ID, keystore.KeyRotation{Overlap: keystore.MaxOverlap})
+			until := rotated.PreviousSecretExpiresAt
+			if until.Before(begin.Add(keystore.MaxOverlap)) || until.After(time.Now().Add(keystore.MaxOverlap+time.Second)) || until.Nanosecond() != 0 {
+				t.Errorf("the previous secret is good until %s", until)
+			}
+			k.wantSecret("the old one", key.ID, first, nil)
+			k.wantSecret("the new one", key.ID, second, nil)
+			k.wantSecret("another one", key.ID, keystore.NewSecret().Reveal(), keystore.ErrCredentials)
+
+			_, third := k.rotate(key.ID, keystore.KeyRotation{Overlap: time.Hour})
+			k.wantSecret("the oldest one", key.ID, first, keystore.ErrCredentials)
+			k.wantSecret("the second one", key.ID, second, nil)
+			k.wantSecret("the third one", key.ID, third, nil)
+
+			_, fourth := k.rotate(key.ID, keystore.KeyRotation{})
+			k.wantSecret("the second one", key.ID, second, keystore.ErrCredentials)
+			k.wantSecret("the third one", key.ID, third, keystore.ErrCredentials)
+			k.wantSecret("the fourth one", key.ID, fourth, nil)
+		}},
+		{"time alone ends the overlap", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			key, first := k.key("dep1")
+			rotated, second := k.rotate(key.ID, keystore.KeyRotation{Overlap: time.Second})
+			before, until := k.events(), rotated.PreviousSecretExpiresAt
+			poll(t, "the previous secret to end", func() bool {
+				asked := time.Now()
+				_, err := k.Authenticate(k.ctx(), key.ID, first)
+				switch {
+				case err == nil && !asked.Before(until):
+					t.Errorf("it is good %s after its end", asked.Sub(until))
+				case err != nil && time.Now().Before(until):
+					t.Errorf("it ends before its time: %v", err)
+				}
+				return errors.Is(err, keystore.ErrCredentials)
+			})
+			k.wantSecret("the new one", key.ID, second, nil)
+			k.wantEvents(before...)
+		}},
+		{"the overlap is ended early, and never extended", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			k.deployment("dep2")
+			key, first := k.key("dep1")
+			k.want(k.EndPreviousSecret(k.ctx(), alice, "dep1", key.ID), keystore.ErrNotFound)
+			rotated, second := k.rotate(key.ID, keystore.KeyRotation{Overlap: time.Hour})
+			edited, err := k.UpdateKey(k.ctx(), alice, "dep1", key.ID, func(key *keystore.Key) error {
+				key.PreviousSecretExpiresAt, key.PreviousSecretHash, key.Name = time.Now().Add(1000*time.Hour), []byte("x"), "new"
+				return nil
+			})
+			k.want(err, nil)
+			if !edited.PreviousSecretExpiresAt.Equal(rotated.PreviousSecretExpiresAt) || !slices.Equal(edited.PreviousSecretHash, rotated.PreviousSecretHash) {
+				t.Errorf("an edit made of %+v %+v", rotated, edited)
+			}
+			k.want(k.EndPreviousSecret(k.ctx(), alice, "dep2", key.ID), keystore.ErrNotFound)
+			k.want(k.EndPreviousSecret(k.ctx(), alice, "dep1", "../dep1"), keystore.ErrNotFound)
+			k.want(k.EndPreviousSecret(k.ctx(), alice, "dep1", key.ID), nil)
+			k.want(k.EndPreviousSecret(k.ctx(), alice, "dep1", key.ID), keystore.ErrNotFound)
+			k.wantSecret("the old one", key.ID, first, keystore.ErrCredentials)
+			k.wantSecret("the new one", key.ID, second, nil)
+			k.wantEvents("deployment.created dep1", "deployment.created dep2", "key.created dep1", "key.rotated dep1", "key.updated dep1", "key.previous_secret_ended dep1")
+		}},
+		{"a rotation revokes tokens in the same step, if it is to", func(t *testing.T, k *keystoreKit) {
+			n := k.node()
+			n.deployment("dep1")
+			key, first := n.key("dep1")
+			n.want(n.RevokeToken(n.ctx(), alice, n.token("jti", key.ID)), nil)
+			kept, _ := n.rotate(key.ID, keystore.KeyRotation{Overlap: time.Hour})
+			if kept.TokenEpoch != 0 || kept.RevokedUntil.IsZero() {
+				t.Errorf("without revoke_tokens it is %+v", kept)
+			}
+			n.wantKept(1, map[string]int64{key.ID: 1})
+			revoked, _ := n.rotate(key.ID, keystore.KeyRotation{RevokeTokens: true})
+			if revoked.TokenEpoch == 0 || revoked.TokensRevokedAt.IsZero() || !revoked.RevokedUntil.IsZero() {
+				t.Errorf("with revoke_tokens it is %+v", revoked)
+			}
+			n.wantKept(1, map[string]int64{key.ID: 0}) // it is among all that ended
+			n.wantSecret("the first one", key.ID, first, keystore.ErrCredentials)
+		}},
+		{"a bad rotation is refused and changes nothing", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			k.deployment("dep2")
+			key, secret := k.key("dep1")
+			for _, overlap := range []time.Duration{-1, keystore.MaxOverlap + 1} {
+				_, _, err := k.RotateKey(k.ctx(), alice, "dep1", key.ID, keystore.KeyRotation{Overlap: overlap})
+				k.want(err, keystore.ErrInvalid)
+			}
+			for _, of := range [][2]string{{"dep2", key.ID}, {"dep1", "../dep1"}, {"dep1", strings.Repeat("0", 24)}} {
+				_, _, err := k.RotateKey(k.ctx(), alice, of[0], of[1], keystore.KeyRotation{RevokeTokens: true})
+				k.want(err, keystore.ErrNotFound)
+			}
+			k.wantSecret("its secret", key.ID, secret, nil)
+			k.wantEvents("deployment.created dep1", "deployment.created dep2", "key.created dep1")
+		}},
+		{"of rotations at once two secrets are left", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			key, first := k.key("dep1")
+			secrets := []string{first}
+			var mu sync.Mutex
+			var wait sync.WaitGroup
+			for range 5 {
+				wait.Go(func() {
+					_, secret := k.rotate(key.ID, keystore.KeyRotation{Overlap: time.Hour})
+					mu.Lock()
+					defer mu.Unlock()
+					secrets = append(secrets, secret)
+				})
+			}
+			wait.Wait()
+			live := 0
+			for _, secret := range secrets {
+				if _, err := k.Authenticate(k.ctx(), key.ID, secret); err == nil {
+					live++
+				}
+			}
+			if live != 2 {
+				t.Errorf("%d of %d secrets are good, want 2", live, len(secrets))
+			}
+			k.wantSecret("the first one", key.ID, first, keystore.ErrCredentials)
+		}},
+		{"no secret of a rotation stands in the store, and a new key has none before", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			made, _, err := k.CreateKey(k.ctx(), alice, keystore.Key{
+				DeploymentID: "dep1", Name: "k", PreviousSecretHash: []byte("x"), PreviousSecretExpiresAt: time.Now().Add(time.Hour),
+			})
+			k.want(err, nil)
+			if made.HasPreviousSecret(time.Now()) {
+				t.Errorf("made %+v", made)
+			}
+			_, secret := k.rotate(made.ID, keystore.KeyRotation{Overlap: time.Hour})
+			records, err := k.store.Get(k.ctx(), "key/"+made.ID)
+			k.want(err, nil)
+			if strings.Contains(string(records[0]), secret[4:]) {
+				t.Error("the secret stands in the record")
+			}
+		}},
+	}
+}
+
+// addressTests hold that a key keeps its addresses.
+func addressTests() []keystoreTest {
+	return []keystoreTest{
+		{"a key has the addresses that it was given", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			list, err := keystore.ParseAllowedIPs([]string{"10.1.2.3/8", "2001:db8::1"})
+			k.want(err, nil)
+			key, _, err := k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k", AllowedIPs: list})
+			k.want(err, nil)
+			read, err := k.Key(k.ctx(), key.ID)
+			k.want(err, nil)
+			if !slices.Equal(read.AllowedIPs, list) {
+				t.Errorf("read %v, want %v", read.AllowedIPs, list)
+			}
+			for _, bad := range []keystore.AllowedIPs{{netip.Prefix{}}, {netip.MustParsePrefix("10.1.2.3/8")}, make(keystore.AllowedIPs, keystore.MaxAllowedIPs+1)} {
+				_, err := k.UpdateKey(k.ctx(), alice, "dep1", key.ID, func(key *keystore.Key) error {
+					key.AllowedIPs = bad
+					return nil
+				})
+				k.want(err, keystore.ErrInvalid)
+			}
+			open, err := k.UpdateKey(k.ctx(), alice, "dep1", key.ID, func(key *keystore.Key) error {
+				key.AllowedIPs = nil
+				return nil
+			})
+			k.want(err, nil)
+			if len(open.AllowedIPs) != 0 {
+				t.Errorf("it has %v, want none", open.AllowedIPs)
+			}
+		}},
+	}
+}
