@@ -26,7 +26,7 @@ compile  = go list -export $(1) >/dev/null && go -C $(CLIENT) list -export . >/d
 # -count=1, because some tests run the go command and what it built, of which go test's cache of results knows nothing.
 test: needs ## run all tests with the race detector; installs what they need when missing (apt-get)
 	$(call compile,$(PKG))
-	go test -count=1 -timeout 10m $(ARGS) $(PKG)
+	go test -count=1 -timeout 20m $(ARGS) $(PKG)
 
 test-registry: needs ## run the tests with a real registry, the deploy API and the calls of the Astro CLI; a part of make test
 	$(call compile,./integration ./examples/...)
