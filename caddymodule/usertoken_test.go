@@ -119,16 +119,17 @@ func TestUserTokenRefusals(t *testing.T) {
 		code   errorCode
 		reason string
 	}{
-		"curl":                                  {user: "alice"},
-		"same origin":                           {user: "alice", header: http.Header{"Sec-Fetch-Site": {"same-origin"}, "Origin": {"https://auth.example.com"}}},
-		"same origin, an old browser":           {user: "alice", header: http.Header{"Origin": {"https://auth.example.com"}}},
-		"cross site":                            {user: "alice", header: http.Header{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example.net"}}, status: 403, code: codeAccessDenied, reason: "another site"},
-		"same site, another host":               {user: "alice", header: http.Header{"Sec-Fetch-Site": {"same-site"}}, status: 403, code: codeAccessDenied, reason: "another site"},
-		"another origin, an old browser":        {user: "alice", header: http.Header{"Origin": {"https://evil.example.net"}}, status: 403, code: codeAccessDenied, reason: "another site"},
-		"origin null":                           {user: "alice", header: http.Header{"Origin": {"null"}}, status: 403, code: codeAccessDenied, reason: "another site"},
-		"origin with another port":              {user: "alice", header: http.Header{"Origin": {"https://auth.example.com:8443"}}, status: 403, code: codeAccessDenied, reason: "another site"},
-		"nobody":                                {status: 401, code: codeNone, reason: "nobody is signed in"},
-		"a user like a key, RFC 9068 section 5": {user: app.key.ID, status: 403, code: codeAccessDenied, reason: "keys and clients"},
+		"curl":                           {user: "alice"},
+		"same origin":                    {user: "alice", header: http.Header{"Sec-Fetch-Site": {"same-origin"}, "Origin": {"https://auth.example.com"}}},
+		"same origin, an old browser":    {user: "alice", header: http.Header{"Origin": {"https://auth.example.com"}}},
+		"cross site":                     {user: "alice", header: http.Header{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example.net"}}, status: 403, code: codeAccessDenied, reason: "another site"},
+		"same site, another host":        {user: "alice", header: http.Header{"Sec-Fetch-Site": {"same-site"}}, status: 403, code: codeAccessDenied, reason: "another site"},
+		"another origin, an old browser": {user: "alice", header: http.Header{"Origin": {"https://evil.example.net"}}, status: 403, code: codeAccessDenied, reason: "another site"},
+		"origin null":                    {user: "alice", header: http.Header{"Origin": {"null"}}, status: 403, code: codeAccessDenied, reason: "another site"},
+		"origin with another port":       {user: "alice", header: http.Header{"Origin": {"https://auth.example.com:8443"}}, status: 403, code: codeAccessDenied, reason: "another site"},
+		"nobody":                         {status: 401, code: codeNone, reason: "nobody is signed in"},
+
+		"a user like a key, RFC 9068 section 5":    {user: app.key.ID, status: 403, code: codeAccessDenied, reason: "keys and clients"},
 		"a user like a client, RFC 9068 section 5": {user: userClient, status: 403, code: codeAccessDenied, reason: "keys and clients"},
 		"a user with a space before":               {user: " alice", status: 403, code: codeAccessDenied, reason: "space"},
 		"a user with a line break":                 {user: "alice\nX-Deployment-Id: x", status: 403, code: codeAccessDenied, reason: "control characters"},
