@@ -21,23 +21,10 @@ const cutoffRecord = "cutoff"
 // RevokeKeyTokens ends all tokens that were issued to a key until now. The key lives. Errors:
 // [ErrNotFound], [ErrAltered].
 func (k *Keystore) RevokeKeyTokens(ctx context.Context, by Caller, deploymentID, id string) error {
-	absent := notFound("key", id)
-	if !IsKeyID(id) {
-		return absent
-	}
-	ctx, cancel, v, err := k.change(ctx)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	_, err = update(ctx, k, v, by, keyRecord(id), absent,
-		Event{Kind: KeyTokensRevoked, Deployment: deploymentID, Key: id}, func(key *Key) error {
-			if key.DeploymentID != deploymentID {
-				return absent
-			}
-			k.endTokens(key)
-			return nil
-		}, forgetRevokedOf(id))
+	_, err := k.changeKey(ctx, by, KeyTokensRevoked, deploymentID, id, func(_ *vault, key *Key) error {
+		k.endTokens(key)
+		return nil
+	}, forgetRevokedOf(id))
 	return err
 }
 

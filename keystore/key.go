@@ -203,6 +203,20 @@ func (key *Key) previousSecretHash(at time.Time) []byte {
 // has passed ends the key at once; a later one revives it. Errors: [ErrNotFound], [ErrInvalid], and
 // what edit returns.
 func (k *Keystore) UpdateKey(ctx context.Context, by Caller, deploymentID, id string, edit func(*Key) error) (Key, error) {
+	return k.changeKey(ctx, by, KeyUpdated, deploymentID, id, func(_ *vault, key *Key) error {
+		edited := *key
+		if err := edit(&edited); err != nil {
+			return err
+		}
+		key.Name, key.Description, key.Scopes = edited.Name, edited.Description, edited.Scopes
+		key.ExpiresAt, key.AllowedIPs = wholeSecond(edited.ExpiresAt), edited.AllowedIPs
+		return key.validate()
+	})
+}
+
+// changeKey changes the record of a key as edit does, with further steps, and leaves an event of that
+// kind. A key of another Deployment is not found.
+func (k *Keystore) changeKey(ctx context.Context, by Caller, kind EventKind, deploymentID, id string, edit func(*vault, *Key) error, further ...Step) (Key, error) {
 	absent := notFound("key", id)
 	if !IsKeyID(id) {
 		return Key{}, absent
@@ -213,18 +227,12 @@ func (k *Keystore) UpdateKey(ctx context.Context, by Caller, deploymentID, id st
 	}
 	defer cancel()
 	return update(ctx, k, v, by, keyRecord(id), absent,
-		Event{Kind: KeyUpdated, Deployment: deploymentID, Key: id}, func(key *Key) error {
+		Event{Kind: kind, Deployment: deploymentID, Key: id}, func(key *Key) error {
 			if key.DeploymentID != deploymentID {
 				return absent
 			}
-			edited := *key
-			if err := edit(&edited); err != nil {
-				return err
-			}
-			key.Name, key.Description, key.Scopes = edited.Name, edited.Description, edited.Scopes
-			key.ExpiresAt, key.AllowedIPs = wholeSecond(edited.ExpiresAt), edited.AllowedIPs
-			return key.validate()
-		})
+			return edit(v, key)
+		}, further...)
 }
 
 // DeleteKey ends a key. It asks the Deployment's index, not the record, so that an altered key

@@ -28,40 +28,26 @@ type KeyRotation struct {
 //
 // When the error is [ErrUnavailable], the key may have the new secret, which nobody knows.
 func (k *Keystore) RotateKey(ctx context.Context, by Caller, deploymentID, id string, r KeyRotation) (Key, Secret, error) {
-	absent := notFound("key", id)
-	if !IsKeyID(id) {
-		return Key{}, Secret{}, absent
-	}
 	if r.Overlap < 0 || r.Overlap > MaxOverlap {
 		return Key{}, Secret{}, invalid("overlap: want a duration from 0s to %dh", int(MaxOverlap.Hours()))
 	}
-	ctx, cancel, v, err := k.change(ctx)
-	if err != nil {
-		return Key{}, Secret{}, err
-	}
-	defer cancel()
-
 	secret := NewSecret()
 	var further []Step
 	if r.RevokeTokens {
 		further = append(further, forgetRevokedOf(id))
 	}
-	key, err := update(ctx, k, v, by, keyRecord(id), absent,
-		Event{Kind: KeyRotated, Deployment: deploymentID, Key: id}, func(key *Key) error {
-			if key.DeploymentID != deploymentID {
-				return absent
-			}
-			key.endPreviousSecret()
-			if r.Overlap > 0 {
-				key.PreviousSecretHash = key.SecretHash
-				key.PreviousSecretExpiresAt = k.now().UTC().Add(r.Overlap + time.Second - 1).Truncate(time.Second)
-			}
-			key.SecretHash = v.hashSecret(id, secret)
-			if r.RevokeTokens {
-				k.endTokens(key)
-			}
-			return nil
-		}, further...)
+	key, err := k.changeKey(ctx, by, KeyRotated, deploymentID, id, func(v *vault, key *Key) error {
+		key.endPreviousSecret()
+		if r.Overlap > 0 {
+			key.PreviousSecretHash = key.SecretHash
+			key.PreviousSecretExpiresAt = k.now().UTC().Add(r.Overlap + time.Second - 1).Truncate(time.Second)
+		}
+		key.SecretHash = v.hashSecret(id, secret)
+		if r.RevokeTokens {
+			k.endTokens(key)
+		}
+		return nil
+	}, further...)
 	if err != nil {
 		return Key{}, Secret{}, err
 	}
@@ -71,27 +57,14 @@ func (k *Keystore) RotateKey(ctx context.Context, by Caller, deploymentID, id st
 // EndPreviousSecret ends the previous secret of a key before its time. Errors: [ErrNotFound], also
 // when the key has none; [ErrAltered].
 func (k *Keystore) EndPreviousSecret(ctx context.Context, by Caller, deploymentID, id string) error {
-	absent := notFound("key", id)
-	if !IsKeyID(id) {
-		return absent
-	}
-	ctx, cancel, v, err := k.change(ctx)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	_, err = update(ctx, k, v, by, keyRecord(id), absent,
-		Event{Kind: KeyPreviousSecretEnded, Deployment: deploymentID, Key: id}, func(key *Key) error {
-			switch {
-			case key.DeploymentID != deploymentID:
-				return absent
-			case len(key.PreviousSecretHash) == 0:
-				return &detailError{ErrNotFound, "the key has no previous secret"}
-			}
-			// Also one whose time is over by the clock of this node: it may not be by that of another.
-			key.endPreviousSecret()
-			return nil
-		})
+	_, err := k.changeKey(ctx, by, KeyPreviousSecretEnded, deploymentID, id, func(_ *vault, key *Key) error {
+		if len(key.PreviousSecretHash) == 0 {
+			return &detailError{ErrNotFound, "the key has no previous secret"}
+		}
+		// Also one whose time is over by the clock of this node: it may not be by that of another.
+		key.endPreviousSecret()
+		return nil
+	})
 	return err
 }
 
