@@ -56,27 +56,6 @@ http://:%[1]d {
 `, port, s.options, hash, checkedRoutes, issuer)
 }
 
-// checkedRoutes are those of Caddyfile.example, with a text of the identity that an upstream would get in its place.
-const checkedRoutes = `
-	@deploy path /deploy/*/*
-	handle @deploy {
-		deployment_auth {path.1} {
-			scope deploy
-			basic
-		}
-		respond "{http.auth.user.deployment} {http.auth.user.id} {http.auth.user.scopes}"
-	}
-
-	@airflow path_regexp ^/[^/]+/api/
-	handle @airflow {
-		deployment_auth {path.0} {
-			scope airflow:read GET HEAD
-			scope airflow:write POST PUT PATCH DELETE
-		}
-		respond "{http.auth.user.deployment} {http.auth.user.id} {http.auth.user.scopes}"
-	}
-`
-
 // passwordHash is password as caddy hash-password hashes it, but quickly.
 func passwordHash(t *testing.T) string {
 	t.Helper()

@@ -89,7 +89,16 @@ func tourCaddyfile(port int, s store) string {
 
 http://:%d {
 	deployment_token
+%s
+	handle {
+		respond 404
+	}
+}
+`, s.options, port, checkedRoutes)
+}
 
+// checkedRoutes are those of Caddyfile.example, with a text of the identity that an upstream would get in its place.
+const checkedRoutes = `
 	@deploy path /deploy/*/*
 	handle @deploy {
 		deployment_auth {path.1} {
@@ -107,13 +116,7 @@ http://:%d {
 		}
 		respond "{http.auth.user.deployment} {http.auth.user.id} {http.auth.user.scopes}"
 	}
-
-	handle {
-		respond 404
-	}
-}
-`, s.options, port)
-}
+`
 
 // allScopes are those of a key that was created with no fewer.
 const allScopes = "deploy airflow:read airflow:write"
