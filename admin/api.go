@@ -63,7 +63,8 @@ func (c *callContext) deployment() string { return c.r.PathValue("deployment") }
 func (c *callContext) key() string        { return c.r.PathValue("key") }
 func (c *callContext) user() string       { return c.r.PathValue("user") }
 
-// routes is the API but for tokenRoutes.
+// routes is the API but for tokenRoutes, and what does not answer with one JSON: the export of the audit
+// log, and the readiness.
 var routes = map[string]map[string]call{
 	"/deployments": {
 		http.MethodGet:  listDeployments,
@@ -96,6 +97,8 @@ var routes = map[string]map[string]call{
 	"/deployments/{deployment}/keys/{key}/revoke_tokens":   {http.MethodPost: revokeKeyTokens},
 	"/tokens/revoke_all":                                   {http.MethodPost: revokeAllTokens},
 	"/signing_keys":                                        {http.MethodGet: listSigningKeys},
+	"/audit":                                               {http.MethodGet: listAudit},
+	"/deployments/{deployment}/audit":                      {http.MethodGet: listDeploymentAudit},
 }
 
 // tokenRoutes need [API].Tokens.
@@ -106,8 +109,8 @@ var tokenRoutes = map[string]map[string]call{
 	"/tokens/explain":      {http.MethodPost: explainToken},
 }
 
-// Handler is the API, at the paths /deployments, /signing_keys, and what begins with /deployments/,
-// /signing_keys/ and /tokens/.
+// Handler is the API, at the paths /deployments, /signing_keys, /audit, and what begins with
+// /deployments/, /signing_keys/, /tokens/ and /audit/.
 func (a *API) Handler() http.Handler {
 	mux := http.NewServeMux()
 	handle := func(routes map[string]map[string]call) {
@@ -116,6 +119,7 @@ func (a *API) Handler() http.Handler {
 		}
 	}
 	handle(routes)
+	mux.HandleFunc(exportPath, a.serveExport)
 	if a.Tokens != nil {
 		handle(tokenRoutes)
 	}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -85,7 +86,7 @@ func TestChangesAreTold(t *testing.T) {
 		if want.Key == "KEY" {
 			want.Key = key.ID
 		}
-		if got != want {
+		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s %s: told %v, want %v", test.method, test.path, got, want)
 		}
 	}

@@ -18,7 +18,7 @@ func init() {
 	caddy.RegisterModule(new(Endpoint))
 }
 
-// Endpoint mounts the API on Caddy's admin endpoint, under /deployments, /signing_keys and /tokens.
+// Endpoint mounts the API on Caddy's admin endpoint, under /deployments, /signing_keys, /tokens and /audit.
 // Who may call it is Caddy's business: by default, who can reach localhost:2019; on the remote admin endpoint, who
 // has a certificate for the path.
 type Endpoint struct {
@@ -53,6 +53,8 @@ func (e *Endpoint) Routes() []caddy.AdminRoute {
 		{Pattern: "/signing_keys", Handler: handler},
 		{Pattern: "/signing_keys/", Handler: handler},
 		{Pattern: "/tokens/", Handler: handler},
+		{Pattern: "/audit", Handler: handler},
+		{Pattern: "/audit/", Handler: handler},
 	}
 }
 

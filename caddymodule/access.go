@@ -166,6 +166,9 @@ func (a *App) holder(ctx context.Context, verified *token.Verified, deployment s
 		if refused = a.userAlive(ctx, n, verified); refused == nil {
 			id, refused = a.userIn(ctx, n, verified, deployment)
 		}
+		if refused != nil {
+			refused.user = verified.Subject
+		}
 		return id, refused
 	}
 	if id, refused = a.keyHolder(ctx, n, verified); refused != nil {

@@ -56,7 +56,12 @@ type refusal struct {
 	scope       string // insufficient_scope: what the request needs
 	check       check  // which check of a token it did not pass; "": one of the request, or none
 	cause       error  // for the log; never shown
-	keyID       string // for events: who was refused, if they have proven to be that
+
+	// For events and the audit log: who was refused, if they have proven to be that; the Deployment that
+	// the request was for; and, of those who have not proven to be anybody, the key ID that they sent.
+	keyID, user  string
+	deploymentID string
+	claimedID    string
 }
 
 func (r *refusal) Error() string { return string(r.code) + ": " + r.description }

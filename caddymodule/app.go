@@ -81,6 +81,11 @@ type App struct {
 	// expired. Default: 720h, which is 30 days.
 	SigningKeyRotation *caddy.Duration `json:"signing_key_rotation,omitempty"`
 
+	// For how long entries of the audit log are kept: 24h to 87600h, which are ten years. At most 500,000
+	// are, whatever their age. All nodes should have the same: the shortest one counts. Default: 2160h,
+	// which is 90 days.
+	AuditRetention *caddy.Duration `json:"audit_retention,omitempty"`
+
 	// How many keys, and how many tokens, this node remembers, each at about 0.6 KB; what is
 	// remembered least useful makes room. 1000 to 10000000. Default: 100000.
 	CacheSize int `json:"cache_size,omitempty"`
@@ -98,7 +103,7 @@ type App struct {
 	release  func()               // gives the node back; nil until Start
 
 	tokenLifetime, userTokenLifetime time.Duration
-	maxStaleness                     time.Duration
+	maxStaleness, auditRetention     time.Duration
 }
 
 // Defaults of App.
@@ -106,6 +111,7 @@ const (
 	DefaultTokenLifetime      = 24 * time.Hour
 	DefaultMaxStaleness       = 10 * time.Second
 	DefaultSigningKeyRotation = 30 * 24 * time.Hour
+	DefaultAuditRetention     = 90 * 24 * time.Hour
 	DefaultAudience           = "astronomer-ee"
 	defaultIssuer             = appName
 )
@@ -116,6 +122,8 @@ const (
 	longestStaleness     = time.Hour
 	shortestRotation     = 3 * time.Hour // the next key is published 70 minutes before it signs
 	longestRotation      = 365 * 24 * time.Hour
+	shortestRetention    = 24 * time.Hour
+	longestRetention     = 10 * 365 * 24 * time.Hour
 	mostReplicas         = 5
 	leastCacheSize       = 1_000
 	mostCacheSize        = 10_000_000
@@ -193,6 +201,9 @@ func (a *App) provisionTimes() (err error) {
 	if a.maxStaleness, err = duration("max_staleness", a.MaxStaleness, DefaultMaxStaleness, time.Second, longestStaleness); err != nil {
 		return err
 	}
+	if a.auditRetention, err = duration("audit_retention", a.AuditRetention, DefaultAuditRetention, shortestRetention, longestRetention); err != nil {
+		return err
+	}
 	rotation, err := duration("signing_key_rotation", a.SigningKeyRotation, DefaultSigningKeyRotation, shortestRotation, longestRotation)
 	if err != nil {
 		return err
@@ -217,6 +228,7 @@ func (a *App) Start() error {
 	}
 	a.release = release
 	n.view.Resize(a.CacheSize)
+	n.auditor.retention.Store(int64(a.auditRetention))
 	a.node.Store(n)
 	close(a.open)
 	metrics.nodes.started(a)
@@ -285,11 +297,16 @@ func (a *App) Keystore() (*keystore.Keystore, error) {
 	return n.keys, nil
 }
 
-// refused counts a refusal by a handler, logs it, and tells who has subscribed to that.
+// refused counts a refusal by a handler, logs it, tells who has subscribed to that, and has it entered
+// into the audit log.
 func (a *App) refused(in *requestCounters, refused *refusal, clientIP string, fields ...zap.Field) {
 	in.refused[refused.code].Inc()
 	a.report(refused, fields...)
 	a.events.refused(in.handler, refused, clientIP)
+	// That a request had no credentials is no refusal, and neither is an outage.
+	if n := a.node.Load(); n != nil && refused.code != codeNone && refused.code != codeUnavailable {
+		n.auditor.refused(in.handler, refused, clientIP)
+	}
 }
 
 // report logs a refusal: an outage or an altered record so that somebody hears of it, but not

@@ -156,13 +156,14 @@ func (h *Auth) authorize(r *http.Request, repl *caddy.Replacer) (identity, *refu
 	}
 	id, refused := h.app.identify(r.Context(), cred, deployment)
 	if refused != nil {
+		refused.claimedID, refused.deploymentID = cred.keyID, deployment
 		return identity{}, refused
 	}
 	if refused = id.comeFrom(r); refused == nil {
 		refused = h.decide(r.Method, id, deployment)
 	}
 	if refused != nil {
-		refused.keyID = id.keyID
+		refused.keyID, refused.user, refused.deploymentID = id.keyID, id.user, deployment
 		return identity{}, refused
 	}
 	return id, nil

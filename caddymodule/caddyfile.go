@@ -35,6 +35,7 @@ func init() {
 //		max_staleness     <duration>
 //		signing_algorithm ES256|EdDSA|RS256
 //		signing_key_rotation <duration>
+//		audit_retention <duration>
 //		cache_size        <number>
 //	}
 //
@@ -87,11 +88,13 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = oneArg(d, &a.SigningAlgorithm)
 		case "signing_key_rotation":
 			a.SigningKeyRotation, err = durationArg(d)
+		case "audit_retention":
+			a.AuditRetention, err = durationArg(d)
 		case "cache_size":
 			a.CacheSize, err = numberArg(d)
 		default:
 			err = d.Errf("unknown option %q of deployment_keys: the options are redis, replicas, secret, issuer, audience, "+
-				"token_lifetime, user_token_lifetime, max_staleness, signing_algorithm, signing_key_rotation, cache_size", option)
+				"token_lifetime, user_token_lifetime, max_staleness, signing_algorithm, signing_key_rotation, audit_retention, cache_size", option)
 		}
 		if err != nil {
 			return err

@@ -20,6 +20,8 @@ import (
 //	log_errors_total                            reads of the change log that failed
 //	remembered{kind}                            keys, members, Deployments, tokens, and whether tokens were revoked, in memory
 //	refusal_events_suppressed_total             events deployment_token_refused that were not emitted
+//	audit_entries_total                         entries of the audit log that this node has written
+//	audit_errors_total                          attempts to write it that failed, to be tried again
 //
 // Counters count from the start of the process, over reloads: a store that is no longer used
 // stays in the sums. During a reload that changes the store two of them are in use for a moment;
@@ -39,6 +41,8 @@ type collectors struct {
 	store         storeMetrics
 	nodes         *nodeCollector
 	notEmitted    prometheus.Counter
+	auditEntries  prometheus.Counter
+	auditErrors   prometheus.Counter
 	allCollectors []prometheus.Collector
 
 	auth, token, revoke, introspect, userToken requestCounters
@@ -56,13 +60,21 @@ func newCollectors() *collectors {
 			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "refusal_events_suppressed_total",
 			Help: "Events deployment_token_refused that were not emitted, because there were too many in a second or their subscribers are too slow.",
 		}),
+		auditEntries: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "audit_entries_total",
+			Help: "Entries of the audit log that this node has written.",
+		}),
+		auditErrors: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "audit_errors_total",
+			Help: "Attempts to write the audit log that failed, to be tried again.",
+		}),
 	}
 	for name, counters := range map[string]*requestCounters{
 		"auth": &c.auth, "token": &c.token, "revoke": &c.revoke, "introspect": &c.introspect, "user_token": &c.userToken,
 	} {
 		*counters = newRequestCounters(c.requests, name)
 	}
-	c.allCollectors = []prometheus.Collector{c.requests, c.store.calls, c.store.durations, c.nodes, c.notEmitted}
+	c.allCollectors = []prometheus.Collector{c.requests, c.store.calls, c.store.durations, c.nodes, c.notEmitted, c.auditEntries, c.auditErrors}
 	return c
 }
 

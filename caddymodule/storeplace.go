@@ -87,21 +87,27 @@ var nodes = caddy.NewUsagePool()
 // A node is an open store and what this process knows of it. It must not keep anything of the
 // configuration that opened it.
 type node struct {
-	store keystore.Store
-	keys  *keystore.Keystore
-	view  *keystore.View
+	store   keystore.Store
+	keys    *keystore.Keystore
+	view    *keystore.View
+	auditor *auditor
 }
 
 func newNode(store keystore.Store, master []byte) *node {
 	store = timed(store, &metrics.store)
 	keys := keystore.New(store, master)
-	n := &node{store: store, keys: keys, view: keystore.NewView(keys, keystore.ViewOptions{Report: reportFollowing})}
+	auditor := newAuditor()
+	view := keystore.NewView(keys, keystore.ViewOptions{Report: reportFollowing, Heard: auditor.heard})
+	auditor.keys, auditor.view = keys, view
+	go auditor.run()
+	n := &node{store: store, keys: keys, view: view, auditor: auditor}
 	metrics.nodes.opened(n)
 	return n
 }
 
 // Destruct ends a node with its last use.
 func (n *node) Destruct() error {
+	n.auditor.close()
 	n.view.Close()
 	metrics.nodes.closed(n)
 	return n.keys.Close()

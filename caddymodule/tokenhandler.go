@@ -97,6 +97,7 @@ func (h *TokenHandler) serveClient(w http.ResponseWriter, r *http.Request, count
 			return writeJSON(w, http.StatusOK, answer)
 		}
 	}
+	refused.claimedID = req.clientID
 	h.app.refused(counters, refused, clientIP(r), zap.String("client_id", loggable(req.clientID)))
 	withoutBody(w, r)
 	if refused.code == codeInvalidClient && req.basic {

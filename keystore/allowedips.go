@@ -69,6 +69,15 @@ const (
 	longestBlock = len("0000:0000:0000:0000:0000:ffff:255.255.255.255/128")
 )
 
+// String is the list with single spaces between; "" is every address.
+func (list AllowedIPs) String() string {
+	texts := make([]string, len(list))
+	for i, block := range list {
+		texts[i] = block.String()
+	}
+	return strings.Join(texts, " ")
+}
+
 // Allow reports whether a client may come from an address. The zero Addr, which is no address, is
 // allowed where all are.
 func (list AllowedIPs) Allow(client netip.Addr) bool {

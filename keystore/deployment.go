@@ -64,13 +64,15 @@ func (k *Keystore) CreateDeployment(ctx context.Context, by Caller, d Deployment
 	if err != nil {
 		return Deployment{}, err
 	}
-	err = k.apply(ctx, Change{
+	event := Event{Kind: DeploymentCreated, Deployment: d.ID}
+	event.set("name", d.Name)
+	err = k.apply(ctx, v, Change{
 		Conditions: []Condition{{Kind: RecordAbsent, Name: name}},
 		Steps: []Step{
 			{Kind: PutRecord, Name: name, Value: record},
 			{Kind: AddMember, Name: deploymentsIndex, Member: d.ID},
 		},
-	}, by, Event{Kind: DeploymentCreated, Deployment: d.ID})
+	}, by, event)
 	if failedCondition(err) == 0 {
 		return Deployment{}, exists("Deployment", d.ID)
 	}
@@ -109,11 +111,13 @@ func (k *Keystore) UpdateDeployment(ctx context.Context, by Caller, id string, e
 	}
 	defer cancel()
 	d, err := update(ctx, k, v, by, deploymentRecord(id), notFound("Deployment", id),
-		Event{Kind: DeploymentUpdated, Deployment: id}, func(d *Deployment) error {
+		Event{Kind: DeploymentUpdated, Deployment: id}, func(d *Deployment, event *Event) error {
 			edited := *d
 			if err := edit(&edited); err != nil {
 				return err
 			}
+			event.setIfOther("name", d.Name, edited.Name)
+			event.setIfOther("description", d.Description, edited.Description)
 			d.Name, d.Description = edited.Name, edited.Description
 			return d.validate()
 		})
@@ -129,12 +133,12 @@ func (k *Keystore) DeleteDeployment(ctx context.Context, by Caller, id string) e
 	if ValidateDeploymentID(id) != nil {
 		return notFound("Deployment", id)
 	}
-	ctx, cancel, _, err := k.change(ctx)
+	ctx, cancel, v, err := k.change(ctx)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	err = k.apply(ctx, Change{
+	err = k.apply(ctx, v, Change{
 		Conditions: []Condition{{Kind: RecordExists, Name: deploymentRecord(id)}},
 		Steps: []Step{
 			{Kind: DropIndex, Name: keysIndex(id), Prefix: keyRecord("")},

@@ -21,7 +21,7 @@ const cutoffRecord = "cutoff"
 // RevokeKeyTokens ends all tokens that were issued to a key until now. The key lives. Errors:
 // [ErrNotFound], [ErrAltered].
 func (k *Keystore) RevokeKeyTokens(ctx context.Context, by Caller, deploymentID, id string) error {
-	_, err := k.changeKey(ctx, by, KeyTokensRevoked, deploymentID, id, func(_ *vault, key *Key) error {
+	_, err := k.changeKey(ctx, by, KeyTokensRevoked, deploymentID, id, func(_ *vault, key *Key, _ *Event) error {
 		k.endTokens(key)
 		return nil
 	}, forgetRevokedOf(id))
@@ -49,7 +49,7 @@ func (k *Keystore) RevokeDeploymentTokens(ctx context.Context, by Caller, deploy
 	}
 	defer cancel()
 	_, err = update(ctx, k, v, by, deploymentRecord(deploymentID), absent,
-		Event{Kind: DeploymentTokensRevoked, Deployment: deploymentID}, func(d *Deployment) error {
+		Event{Kind: DeploymentTokensRevoked, Deployment: deploymentID}, func(d *Deployment, _ *Event) error {
 			d.TokenEpoch, d.TokensRevokedAt = k.nextEpoch(d.TokenEpoch), k.timestamp()
 			return nil
 		})
@@ -74,7 +74,7 @@ func (k *Keystore) RevokeAllTokens(ctx context.Context, by Caller) error {
 		if err != nil {
 			return err
 		}
-		return k.apply(ctx, Change{
+		return k.apply(ctx, v, Change{
 			Conditions: []Condition{unchanged(cutoffRecord, before)},
 			Steps:      []Step{{Kind: PutRecord, Name: cutoffRecord, Value: after}},
 		}, by, Event{Kind: TokensRevoked})

@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -49,13 +50,61 @@ type Event struct {
 	Key        string    `json:"key,omitempty"`   // key ID, or kid of a signing key
 	User       string    `json:"user,omitempty"`  // the member it is about, or whose token
 	Token      string    `json:"token,omitempty"` // jti of the token it is about
+
+	// Set are the values that the change has given, by the names that fields have in the admin API, as
+	// people read them; long ones are cut off.
+	Set map[string]string `json:"set,omitempty"`
 }
 
-// DecodeEvent reads the event of a [LogEntry].
+// logName is what events are sealed as. The number that an event will have in the log is not known
+// when it is sealed.
+const logName = "log"
+
+// encodeEvent is an event as the log keeps it: with an authentication code before the JSON, so that
+// nobody who can write the store can say that somebody else has done something.
+func encodeEvent(v *vault, event Event) ([]byte, error) {
+	content, err := json.Marshal(event)
+	if err != nil {
+		return nil, fmt.Errorf("encoding an event: %w", err)
+	}
+	return v.sealRecord(logName, content), nil
+}
+
+// openEvent reads an event of the log. Errors: [ErrAltered].
+func openEvent(v *vault, encoded []byte) (Event, error) {
+	if _, err := v.openRecord(logName, encoded); err != nil {
+		return Event{}, err
+	}
+	return DecodeEvent(encoded)
+}
+
+// DecodeEvent reads the event of a [LogEntry], without a look at its authentication code: it is enough
+// for whoever only forgets what the event is about.
 func DecodeEvent(encoded []byte) (Event, error) {
+	if len(encoded) < codeSize {
+		return Event{}, fmt.Errorf("an event of %d bytes is none", len(encoded))
+	}
 	var event Event
-	err := json.Unmarshal(encoded, &event)
+	err := json.Unmarshal(encoded[codeSize:], &event)
 	return event, err
+}
+
+// maxSetLength is how many bytes of a value an event keeps.
+const maxSetLength = 256
+
+// set says that a change has given a field a value.
+func (e *Event) set(field, value string) {
+	if e.Set == nil {
+		e.Set = make(map[string]string)
+	}
+	e.Set[field] = clipTo(value, maxSetLength)
+}
+
+// setIfOther is set for a field that may have been changed.
+func (e *Event) setIfOther(field, before, after string) {
+	if before != after {
+		e.set(field, after)
+	}
 }
 
 // A Caller is who makes a change.

@@ -42,6 +42,14 @@ func wholeSecond(at time.Time) time.Time {
 	return at.UTC().Truncate(time.Second)
 }
 
+// expiryText is an expiry as people read it; "" is never.
+func expiryText(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return at.UTC().Format(time.RFC3339)
+}
+
 // latestExpiry is the last second that RFC 3339 can write.
 var latestExpiry = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 

@@ -63,6 +63,7 @@ func (v *View) beginAnew(ctx context.Context) (Position, error) {
 	}
 	v.forgetAll()
 	v.freshAsOf(began, at.Seq)
+	v.opts.Heard()
 	return at, nil
 }
 
@@ -87,6 +88,9 @@ func (v *View) readOn(ctx context.Context, at Position) (Position, error) {
 	// A full answer may not be all there is.
 	if len(entries) < MaxNext {
 		v.freshAsOf(began, next.Seq)
+	}
+	if len(entries) > 0 {
+		v.opts.Heard()
 	}
 	return next, nil
 }

@@ -133,8 +133,10 @@ func isText(s string, lines bool) bool {
 }
 
 // clip keeps an error message short when the value that it names is not.
-func clip(s string) string {
-	const most = 80
+func clip(s string) string { return clipTo(s, 80) }
+
+// clipTo cuts a text off after so many bytes, at the beginning of a character.
+func clipTo(s string, most int) string {
 	if len(s) <= most {
 		return s
 	}

@@ -89,7 +89,9 @@ func (k *Keystore) CreateKey(ctx context.Context, by Caller, key Key) (Key, Secr
 	if err != nil {
 		return Key{}, Secret{}, err
 	}
-	err = k.apply(ctx, Change{
+	event := Event{Kind: KeyCreated, Deployment: key.DeploymentID, Key: key.ID}
+	key.tell(&event, &Key{})
+	err = k.apply(ctx, v, Change{
 		Conditions: []Condition{
 			{Kind: RecordExists, Name: deploymentRecord(key.DeploymentID)},
 			{Kind: SizeBelow, Name: keysIndex(key.DeploymentID), Limit: MaxKeys},
@@ -99,7 +101,7 @@ func (k *Keystore) CreateKey(ctx context.Context, by Caller, key Key) (Key, Secr
 			{Kind: PutRecord, Name: name, Value: record},
 			{Kind: AddMember, Name: keysIndex(key.DeploymentID), Member: key.ID},
 		},
-	}, by, Event{Kind: KeyCreated, Deployment: key.DeploymentID, Key: key.ID})
+	}, by, event)
 	switch failedCondition(err) {
 	case 0:
 		return Key{}, Secret{}, notFound("Deployment", key.DeploymentID)
@@ -127,6 +129,13 @@ func (k *Keystore) Key(ctx context.Context, id string) (Key, error) {
 	defer cancel()
 	key, _, err := getRecord[Key](ctx, k, v, keyRecord(id), notFound("key", id))
 	return key, err
+}
+
+// MadeKeyID reports whether a text is a key ID that this store has made; the key may be deleted. It asks
+// nothing of the store, and says no until the store was opened.
+func (k *Keystore) MadeKeyID(id string) bool {
+	v := k.opened.Load()
+	return v != nil && v.madeKeyID(id)
 }
 
 // DeploymentKey reads a key of a Deployment. A key of another Deployment is not found.
@@ -203,20 +212,21 @@ func (key *Key) previousSecretHash(at time.Time) []byte {
 // has passed ends the key at once; a later one revives it. Errors: [ErrNotFound], [ErrInvalid], and
 // what edit returns.
 func (k *Keystore) UpdateKey(ctx context.Context, by Caller, deploymentID, id string, edit func(*Key) error) (Key, error) {
-	return k.changeKey(ctx, by, KeyUpdated, deploymentID, id, func(_ *vault, key *Key) error {
-		edited := *key
+	return k.changeKey(ctx, by, KeyUpdated, deploymentID, id, func(_ *vault, key *Key, event *Event) error {
+		before, edited := *key, *key
 		if err := edit(&edited); err != nil {
 			return err
 		}
 		key.Name, key.Description, key.Scopes = edited.Name, edited.Description, edited.Scopes
 		key.ExpiresAt, key.AllowedIPs = wholeSecond(edited.ExpiresAt), edited.AllowedIPs
+		key.tell(event, &before)
 		return key.validate()
 	})
 }
 
 // changeKey changes the record of a key as edit does, with further steps, and leaves an event of that
 // kind. A key of another Deployment is not found.
-func (k *Keystore) changeKey(ctx context.Context, by Caller, kind EventKind, deploymentID, id string, edit func(*vault, *Key) error, further ...Step) (Key, error) {
+func (k *Keystore) changeKey(ctx context.Context, by Caller, kind EventKind, deploymentID, id string, edit func(*vault, *Key, *Event) error, further ...Step) (Key, error) {
 	absent := notFound("key", id)
 	if !IsKeyID(id) {
 		return Key{}, absent
@@ -227,11 +237,11 @@ func (k *Keystore) changeKey(ctx context.Context, by Caller, kind EventKind, dep
 	}
 	defer cancel()
 	return update(ctx, k, v, by, keyRecord(id), absent,
-		Event{Kind: kind, Deployment: deploymentID, Key: id}, func(key *Key) error {
+		Event{Kind: kind, Deployment: deploymentID, Key: id}, func(key *Key, event *Event) error {
 			if key.DeploymentID != deploymentID {
 				return absent
 			}
-			return edit(v, key)
+			return edit(v, key, event)
 		}, further...)
 }
 
@@ -242,12 +252,12 @@ func (k *Keystore) DeleteKey(ctx context.Context, by Caller, deploymentID, id st
 	if !IsKeyID(id) || ValidateDeploymentID(deploymentID) != nil {
 		return absent
 	}
-	ctx, cancel, _, err := k.change(ctx)
+	ctx, cancel, v, err := k.change(ctx)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	err = k.apply(ctx, Change{
+	err = k.apply(ctx, v, Change{
 		Conditions: []Condition{{Kind: IsMember, Name: keysIndex(deploymentID), Member: id}},
 		Steps: []Step{
 			{Kind: DeleteRecord, Name: keyRecord(id)},
@@ -272,6 +282,15 @@ func (k *Keystore) Keys(ctx context.Context, deploymentID string, page Page) (Li
 	}
 	defer cancel()
 	return listRecords[Key](ctx, k, v, keysIndex(deploymentID), keyRecord, page)
+}
+
+// tell says in an event what the key has that it did not have before.
+func (key *Key) tell(event *Event, before *Key) {
+	event.setIfOther("name", before.Name, key.Name)
+	event.setIfOther("description", before.Description, key.Description)
+	event.setIfOther("scopes", before.Scopes.String(), key.Scopes.String())
+	event.setIfOther("expires_at", expiryText(before.ExpiresAt), expiryText(key.ExpiresAt))
+	event.setIfOther("allowed_ips", before.AllowedIPs.String(), key.AllowedIPs.String())
 }
 
 func (key *Key) validate() error {

@@ -36,14 +36,16 @@ func (k *Keystore) RotateKey(ctx context.Context, by Caller, deploymentID, id st
 	if r.RevokeTokens {
 		further = append(further, forgetRevokedOf(id))
 	}
-	key, err := k.changeKey(ctx, by, KeyRotated, deploymentID, id, func(v *vault, key *Key) error {
+	key, err := k.changeKey(ctx, by, KeyRotated, deploymentID, id, func(v *vault, key *Key, event *Event) error {
 		key.endPreviousSecret()
 		if r.Overlap > 0 {
+			event.set("overlap", r.Overlap.String())
 			key.PreviousSecretHash = key.SecretHash
 			key.PreviousSecretExpiresAt = k.now().UTC().Add(r.Overlap + time.Second - 1).Truncate(time.Second)
 		}
 		key.SecretHash = v.hashSecret(id, secret)
 		if r.RevokeTokens {
+			event.set("revoke_tokens", "true")
 			k.endTokens(key)
 		}
 		return nil
@@ -57,7 +59,7 @@ func (k *Keystore) RotateKey(ctx context.Context, by Caller, deploymentID, id st
 // EndPreviousSecret ends the previous secret of a key before its time. Errors: [ErrNotFound], also
 // when the key has none; [ErrAltered].
 func (k *Keystore) EndPreviousSecret(ctx context.Context, by Caller, deploymentID, id string) error {
-	_, err := k.changeKey(ctx, by, KeyPreviousSecretEnded, deploymentID, id, func(_ *vault, key *Key) error {
+	_, err := k.changeKey(ctx, by, KeyPreviousSecretEnded, deploymentID, id, func(_ *vault, key *Key, _ *Event) error {
 		if len(key.PreviousSecretHash) == 0 {
 			return &detailError{ErrNotFound, "the key has no previous secret"}
 		}

@@ -2,7 +2,6 @@ package keystore
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -114,7 +113,7 @@ func (k *Keystore) openVault(ctx context.Context) (*vault, error) {
 			Conditions: []Condition{{Kind: RecordAbsent, Name: rootRecord}},
 			Steps:      []Step{{Kind: PutRecord, Name: rootRecord, Value: record}},
 		}
-		err = k.apply(ctx, change, gatewayCaller, Event{Kind: StoreCreated})
+		err = k.apply(ctx, v, change, gatewayCaller, Event{Kind: StoreCreated})
 		if failedCondition(err) < 0 {
 			return v, err
 		}
@@ -141,11 +140,11 @@ func (k *Keystore) begin(ctx context.Context, timeout time.Duration) (context.Co
 }
 
 // apply completes the event, appends it to the change and makes the change.
-func (k *Keystore) apply(ctx context.Context, change Change, by Caller, event Event) error {
-	event.Time, event.By, event.Address = k.now().UTC(), by.Name, by.Address
-	encoded, err := json.Marshal(event)
+func (k *Keystore) apply(ctx context.Context, v *vault, change Change, by Caller, event Event) error {
+	event.Time, event.By, event.Address = k.now().UTC().Truncate(time.Millisecond), by.Name, by.Address
+	encoded, err := encodeEvent(v, event)
 	if err != nil {
-		return fmt.Errorf("encoding an event: %w", err)
+		return err
 	}
 	change.Event = encoded
 	err = k.store.Apply(ctx, change)

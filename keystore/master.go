@@ -17,7 +17,7 @@ func (k *Keystore) ChangeMaster(ctx context.Context, by Caller, master []byte) e
 	if len(master) < MinMasterSize {
 		return invalid("the new master secret has %d bytes: use %d or more, random", len(master), MinMasterSize)
 	}
-	ctx, cancel, _, err := k.change(ctx)
+	ctx, cancel, v, err := k.change(ctx)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (k *Keystore) ChangeMaster(ctx context.Context, by Caller, master []byte) e
 		if err != nil {
 			return err
 		}
-		return k.apply(ctx, Change{
+		return k.apply(ctx, v, Change{
 			Conditions: []Condition{{Kind: RecordEquals, Name: rootRecord, Value: before}},
 			Steps:      []Step{{Kind: PutRecord, Name: rootRecord, Value: after}},
 		}, by, Event{Kind: StoreSecretChanged})

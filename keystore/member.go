@@ -45,6 +45,7 @@ func (k *Keystore) PutMember(ctx context.Context, by Caller, deploymentID, user 
 	var member Member
 	name := memberRecord(deploymentID, memberName(user))
 	event := Event{Kind: MemberPut, Deployment: deploymentID, User: user}
+	event.set("role", string(role))
 	err = retry(name, func() error {
 		records, err := k.store.Get(ctx, name)
 		if err != nil {
@@ -76,7 +77,7 @@ func (k *Keystore) PutMember(ctx context.Context, by Caller, deploymentID, user 
 			{Kind: PutRecord, Name: name, Value: record},
 			{Kind: AddMember, Name: membersIndex(deploymentID), Member: memberName(user)},
 		}
-		err = k.apply(ctx, change, by, event)
+		err = k.apply(ctx, v, change, by, event)
 		switch failed := failedCondition(err); {
 		case failed == 0:
 			return absent
@@ -109,13 +110,13 @@ func (k *Keystore) DeleteMember(ctx context.Context, by Caller, deploymentID, us
 	if ValidateDeploymentID(deploymentID) != nil || ValidateUser(user) != nil {
 		return absent
 	}
-	ctx, cancel, _, err := k.change(ctx)
+	ctx, cancel, v, err := k.change(ctx)
 	if err != nil {
 		return err
 	}
 	defer cancel()
 	name := memberName(user)
-	err = k.apply(ctx, Change{
+	err = k.apply(ctx, v, Change{
 		Conditions: []Condition{{Kind: IsMember, Name: membersIndex(deploymentID), Member: name}},
 		Steps: []Step{
 			{Kind: DeleteRecord, Name: memberRecord(deploymentID, name)},

@@ -82,8 +82,9 @@ func failedCondition(err error) int {
 
 // update reads a record, lets edit change the value, and writes it if nobody else has changed
 // the record meanwhile; otherwise it begins again. An edit that changes nothing writes nothing
-// and leaves no event. The further steps are made together with the write.
-func update[T any](ctx context.Context, k *Keystore, v *vault, by Caller, name string, absent error, event Event, edit func(*T) error, further ...Step) (T, error) {
+// and leaves no event; it may add to the event what it has set. The further steps are made together
+// with the write.
+func update[T any](ctx context.Context, k *Keystore, v *vault, by Caller, name string, absent error, event Event, edit func(*T, *Event) error, further ...Step) (T, error) {
 	var value T
 	err := retry(name, func() error {
 		var before []byte
@@ -92,17 +93,18 @@ func update[T any](ctx context.Context, k *Keystore, v *vault, by Caller, name s
 		if err != nil {
 			return err
 		}
-		if err := edit(&value); err != nil {
+		told := event // each try tells anew what it has set
+		if err := edit(&value, &told); err != nil {
 			return err
 		}
 		after, err := encodeRecord(v, name, value)
 		if err != nil || bytes.Equal(before, after) {
 			return err
 		}
-		return k.apply(ctx, Change{
+		return k.apply(ctx, v, Change{
 			Conditions: []Condition{{Kind: RecordEquals, Name: name, Value: before}},
 			Steps:      append([]Step{{Kind: PutRecord, Name: name, Value: after}}, further...),
-		}, by, event)
+		}, by, told)
 	})
 	return value, err
 }

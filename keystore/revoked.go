@@ -106,7 +106,7 @@ func (k *Keystore) revokeToken(ctx context.Context, v *vault, by Caller, t Revok
 	if err != nil {
 		return err
 	}
-	err = k.apply(ctx, Change{
+	err = k.apply(ctx, v, Change{
 		Conditions: conditions,
 		Steps: append(steps,
 			Step{Kind: PutRecord, Name: revokedRecord(t.ID), Value: record},

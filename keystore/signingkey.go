@@ -161,5 +161,5 @@ func (k *Keystore) putSigningKeys(ctx context.Context, v *vault, by Caller, befo
 	if event.Kind == "" {
 		return k.store.Apply(ctx, change)
 	}
-	return k.apply(ctx, change, by, event)
+	return k.apply(ctx, v, change, by, event)
 }

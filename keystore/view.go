@@ -43,6 +43,10 @@ type ViewOptions struct {
 	// Report is called with each fault of following the log, by one goroutine. Default: nothing.
 	Report func(error)
 
+	// Heard is called when the log has, or may have, entries that it had not, by the same goroutine. It
+	// is not to wait for anything. Default: nothing.
+	Heard func()
+
 	// Now is the clock. Default: [time.Now].
 	Now func() time.Time
 }
@@ -65,6 +69,9 @@ func NewView(keystore *Keystore, opts ViewOptions) *View {
 	}
 	if opts.Report == nil {
 		opts.Report = func(error) {}
+	}
+	if opts.Heard == nil {
+		opts.Heard = func() {}
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
