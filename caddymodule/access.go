@@ -172,7 +172,7 @@ func (a *App) holder(ctx context.Context, verified *token.Verified, deployment s
 		return id, refused
 	}
 	if id, refused = a.keyHolder(ctx, n, verified); refused != nil {
-		refused.keyID = verified.ClientID
+		refused.keyID, refused.keyDeploymentID = verified.ClientID, verified.DeploymentID
 	}
 	return id, refused
 }

@@ -57,11 +57,13 @@ type refusal struct {
 	check       check  // which check of a token it did not pass; "": one of the request, or none
 	cause       error  // for the log; never shown
 
-	// For events and the audit log: who was refused, if they have proven to be that; the Deployment that
-	// the request was for; and, of those who have not proven to be anybody, the key ID that they sent.
-	keyID, user  string
-	deploymentID string
-	claimedID    string
+	// For events and the audit log: who was refused, if they have proven to be that, and of which
+	// Deployment a key is; the Deployment that the request was for; and, of those who have not proven to
+	// be anybody, the key ID that they sent.
+	keyID, user     string
+	keyDeploymentID string
+	deploymentID    string
+	claimedID       string
 }
 
 func (r *refusal) Error() string { return string(r.code) + ": " + r.description }

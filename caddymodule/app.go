@@ -247,11 +247,6 @@ func (a *App) Start() error {
 // Stop does nothing: requests that are under way still need the store. Cleanup ends it.
 func (a *App) Stop() error { return nil }
 
-// releaseDelay is how long a store stays open after the configuration that used it: requests
-// that were under way at a reload still ask it. It is longer than a request takes from its
-// header to its decision.
-const releaseDelay = 30 * time.Second
-
 // Cleanup gives up what Provision and Start have made, as far as they came.
 func (a *App) Cleanup() error {
 	metrics.nodes.stopped(a)
@@ -262,8 +257,9 @@ func (a *App) Cleanup() error {
 	case a.release == nil:
 	case caddy.Exiting():
 		a.release()
+		releaseAll()
 	default:
-		time.AfterFunc(releaseDelay, a.release)
+		releaseLate(a.release)
 	}
 	return nil
 }

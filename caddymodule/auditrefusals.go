@@ -33,6 +33,7 @@ type refusalKind struct {
 	address    string
 	key, user  string // proven, or the key whose ID was used
 	deployment string // that the request was for; only of somebody who has proven who they are
+	home       string // the Deployment of a key that has proven to be that
 }
 
 // A refusalSum is how often a kind came since it was entered.
@@ -51,10 +52,10 @@ func newAuditRefusals() auditRefusals {
 func (*auditRefusals) of(handler string, refused *refusal, clientIP string, keys *keystore.Keystore) refusalKind {
 	kind := refusalKind{
 		handler: handler, code: refused.code, address: clientIP,
-		key: refused.keyID, user: refused.user, deployment: refused.deploymentID,
+		key: refused.keyID, user: refused.user, deployment: refused.deploymentID, home: refused.keyDeploymentID,
 	}
 	if kind.key == "" && kind.user == "" {
-		kind.deployment = ""
+		kind.deployment, kind.home = "", ""
 		if keys.MadeKeyID(refused.claimedID) {
 			kind.key = refused.claimedID
 		}
@@ -126,7 +127,10 @@ func (a *auditRefusals) giveBack(events []keystore.AuditEvent) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, event := range events {
-		kind := refusalKind{event.Handler, errorCode(event.Error), event.Address, event.Key, event.User, event.Deployment}
+		kind := refusalKind{
+			handler: event.Handler, code: errorCode(event.Error), address: event.Address,
+			key: event.Key, user: event.User, deployment: event.Deployment, home: event.Deployment,
+		}
 		a.add(kind, event.Count, event.Since, event.Time)
 		if sum, ok := a.alike[kind]; ok {
 			sum.entered = time.Time{}
@@ -142,10 +146,11 @@ func deploymentOf(ctx context.Context, kind refusalKind, view *keystore.View) st
 			return kind.deployment
 		}
 	}
-	if kind.key != "" {
-		if key, err := view.Key(ctx, kind.key, keystoreAnyAge); err == nil {
-			return key.DeploymentID
-		}
+	if kind.home != "" || kind.key == "" {
+		return kind.home
+	}
+	if key, err := view.Key(ctx, kind.key, keystoreAnyAge); err == nil {
+		return key.DeploymentID
 	}
 	return ""
 }

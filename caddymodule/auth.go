@@ -164,6 +164,7 @@ func (h *Auth) authorize(r *http.Request, repl *caddy.Replacer) (identity, *refu
 	}
 	if refused != nil {
 		refused.keyID, refused.user, refused.deploymentID = id.keyID, id.user, deployment
+		refused.keyDeploymentID = id.deploymentID
 		return identity{}, refused
 	}
 	return id, nil
