@@ -86,6 +86,10 @@ type App struct {
 	// which is 90 days.
 	AuditRetention *caddy.Duration `json:"audit_retention,omitempty"`
 
+	// Deletes keys that expired longer ago than this: 1s to 87600h. It is done once a minute. Default:
+	// none are; an expired key stays in lists until somebody deletes it.
+	PurgeExpiredKeys *caddy.Duration `json:"purge_expired_keys,omitempty"`
+
 	// How many keys, and how many tokens, this node remembers, each at about 0.6 KB; what is
 	// remembered least useful makes room. 1000 to 10000000. Default: 100000.
 	CacheSize int `json:"cache_size,omitempty"`
@@ -101,6 +105,7 @@ type App struct {
 	node     atomic.Pointer[node] // nil until Start
 	open     chan struct{}        // closed when node is there
 	release  func()               // gives the node back; nil until Start
+	purgedTo string               // Deployment up to which expired keys were looked for; of upkeep's goroutine
 
 	tokenLifetime, userTokenLifetime time.Duration
 	maxStaleness, auditRetention     time.Duration
@@ -202,6 +207,9 @@ func (a *App) provisionTimes() (err error) {
 		return err
 	}
 	if a.auditRetention, err = duration("audit_retention", a.AuditRetention, DefaultAuditRetention, shortestRetention, longestRetention); err != nil {
+		return err
+	}
+	if _, err = duration("purge_expired_keys", a.PurgeExpiredKeys, 0, time.Second, longestRetention); err != nil {
 		return err
 	}
 	rotation, err := duration("signing_key_rotation", a.SigningKeyRotation, DefaultSigningKeyRotation, shortestRotation, longestRotation)

@@ -36,6 +36,7 @@ func init() {
 //		signing_algorithm ES256|EdDSA|RS256
 //		signing_key_rotation <duration>
 //		audit_retention <duration>
+//		purge_expired_keys <duration>
 //		cache_size        <number>
 //	}
 //
@@ -90,11 +91,13 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			a.SigningKeyRotation, err = durationArg(d)
 		case "audit_retention":
 			a.AuditRetention, err = durationArg(d)
+		case "purge_expired_keys":
+			a.PurgeExpiredKeys, err = durationArg(d)
 		case "cache_size":
 			a.CacheSize, err = numberArg(d)
 		default:
 			err = d.Errf("unknown option %q of deployment_keys: the options are redis, replicas, secret, issuer, audience, "+
-				"token_lifetime, user_token_lifetime, max_staleness, signing_algorithm, signing_key_rotation, audit_retention, cache_size", option)
+				"token_lifetime, user_token_lifetime, max_staleness, signing_algorithm, signing_key_rotation, audit_retention, purge_expired_keys, cache_size", option)
 		}
 		if err != nil {
 			return err

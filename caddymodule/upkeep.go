@@ -11,7 +11,8 @@ import (
 )
 
 // upkeepInterval is how often a node looks for what is due by the time: signing keys to announce, to
-// sign with, to remove, and revoked tokens that have expired. All nodes do, and the first does it.
+// sign with, to remove, revoked tokens that have expired, and keys, where that is configured. All nodes do,
+// and the first does it.
 const upkeepInterval = time.Minute
 
 // upkeep does what is due until the configuration ends.
@@ -34,11 +35,24 @@ func (a *App) upkeepOnce(ctx context.Context) {
 	_, err := a.signing.read(ctx)
 	if keys, absent := a.Keystore(); absent == nil {
 		_, purged := keys.PurgeRevokedTokens(ctx)
-		err = errors.Join(err, purged, keys.CheckClock(ctx))
+		err = errors.Join(err, purged, a.purgeKeys(ctx, keys), keys.CheckClock(ctx))
 	}
 	if err != nil && ctx.Err() == nil {
-		a.faults.Warn("signing keys and revoked tokens are not looked after as they should be; it is tried again", zap.Duration("in", upkeepInterval), zap.Error(err))
+		a.faults.Warn("signing keys, revoked tokens and expired keys are not looked after as they should be; it is tried again", zap.Duration("in", upkeepInterval), zap.Error(err))
 	}
+}
+
+// purgeKeys deletes keys that have been expired for as long as is configured, a part of them at a time.
+func (a *App) purgeKeys(ctx context.Context, keys *keystore.Keystore) error {
+	if a.PurgeExpiredKeys == nil {
+		return nil
+	}
+	removed, next, err := keys.PurgeExpiredKeys(ctx, time.Duration(*a.PurgeExpiredKeys), a.purgedTo)
+	a.purgedTo = next
+	if removed > 0 {
+		a.logger.Info("expired keys were deleted", zap.Int("keys", removed))
+	}
+	return err
 }
 
 // RotateSigningKey announces a new signing key, which signs after [keystore.SigningKeyNotice].

@@ -111,15 +111,15 @@ func (k *Keystore) UpdateDeployment(ctx context.Context, by Caller, id string, e
 	}
 	defer cancel()
 	d, err := update(ctx, k, v, by, deploymentRecord(id), notFound("Deployment", id),
-		Event{Kind: DeploymentUpdated, Deployment: id}, func(d *Deployment, event *Event) error {
+		Event{Kind: DeploymentUpdated, Deployment: id}, func(d *Deployment, event *Event) ([]Step, error) {
 			edited := *d
 			if err := edit(&edited); err != nil {
-				return err
+				return nil, err
 			}
 			event.setIfOther("name", d.Name, edited.Name)
 			event.setIfOther("description", d.Description, edited.Description)
 			d.Name, d.Description = edited.Name, edited.Description
-			return d.validate()
+			return nil, d.validate()
 		})
 	if err != nil {
 		return Deployment{}, err
@@ -142,6 +142,7 @@ func (k *Keystore) DeleteDeployment(ctx context.Context, by Caller, id string) e
 		Conditions: []Condition{{Kind: RecordExists, Name: deploymentRecord(id)}},
 		Steps: []Step{
 			{Kind: DropIndex, Name: keysIndex(id), Prefix: keyRecord("")},
+			dropExpiring(id),
 			{Kind: DropIndex, Name: membersIndex(id), Prefix: memberRecord(id, "")},
 			{Kind: RemoveMember, Name: deploymentsIndex, Member: id},
 			{Kind: DeleteRecord, Name: deploymentRecord(id)},

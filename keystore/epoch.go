@@ -21,19 +21,19 @@ const cutoffRecord = "cutoff"
 // RevokeKeyTokens ends all tokens that were issued to a key until now. The key lives. Errors:
 // [ErrNotFound], [ErrAltered].
 func (k *Keystore) RevokeKeyTokens(ctx context.Context, by Caller, deploymentID, id string) error {
-	_, err := k.changeKey(ctx, by, KeyTokensRevoked, deploymentID, id, func(_ *vault, key *Key, _ *Event) error {
-		k.endTokens(key)
-		return nil
-	}, forgetRevokedOf(id))
+	_, err := k.changeKey(ctx, by, KeyTokensRevoked, deploymentID, id, func(_ *vault, key *Key, _ *Event) ([]Step, error) {
+		return k.endTokens(key), nil
+	})
 	return err
 }
 
-// endTokens ends what was issued until now. Whoever writes the key does forgetRevokedOf in the same
-// step: the single tokens that were revoked are among those that end here. Nobody who knows the new
-// epoch needs to look for them, and they do not count for the limit any more.
-func (k *Keystore) endTokens(key *Key) {
+// endTokens ends what was issued until now, and returns the step that goes with it: the single tokens
+// that were revoked are among those that end here. Nobody who knows the new epoch needs to look for them,
+// and they do not count for the limit any more.
+func (k *Keystore) endTokens(key *Key) []Step {
 	key.TokenEpoch, key.TokensRevokedAt = k.nextEpoch(key.TokenEpoch), k.timestamp()
 	key.RevokedUntil = time.Time{}
+	return []Step{forgetRevokedOf(key.ID)}
 }
 
 // RevokeDeploymentTokens ends all tokens that were issued to keys of a Deployment until now. Errors:
@@ -49,9 +49,9 @@ func (k *Keystore) RevokeDeploymentTokens(ctx context.Context, by Caller, deploy
 	}
 	defer cancel()
 	_, err = update(ctx, k, v, by, deploymentRecord(deploymentID), absent,
-		Event{Kind: DeploymentTokensRevoked, Deployment: deploymentID}, func(d *Deployment, _ *Event) error {
+		Event{Kind: DeploymentTokensRevoked, Deployment: deploymentID}, func(d *Deployment, _ *Event) ([]Step, error) {
 			d.TokenEpoch, d.TokensRevokedAt = k.nextEpoch(d.TokenEpoch), k.timestamp()
-			return nil
+			return nil, nil
 		})
 	return err
 }

@@ -100,6 +100,7 @@ func (k *Keystore) CreateKey(ctx context.Context, by Caller, key Key) (Key, Secr
 		Steps: []Step{
 			{Kind: PutRecord, Name: name, Value: record},
 			{Kind: AddMember, Name: keysIndex(key.DeploymentID), Member: key.ID},
+			key.expiring(),
 		},
 	}, by, event)
 	switch failedCondition(err) {
@@ -212,21 +213,21 @@ func (key *Key) previousSecretHash(at time.Time) []byte {
 // has passed ends the key at once; a later one revives it. Errors: [ErrNotFound], [ErrInvalid], and
 // what edit returns.
 func (k *Keystore) UpdateKey(ctx context.Context, by Caller, deploymentID, id string, edit func(*Key) error) (Key, error) {
-	return k.changeKey(ctx, by, KeyUpdated, deploymentID, id, func(_ *vault, key *Key, event *Event) error {
+	return k.changeKey(ctx, by, KeyUpdated, deploymentID, id, func(_ *vault, key *Key, event *Event) ([]Step, error) {
 		before, edited := *key, *key
 		if err := edit(&edited); err != nil {
-			return err
+			return nil, err
 		}
 		key.Name, key.Description, key.Scopes = edited.Name, edited.Description, edited.Scopes
 		key.ExpiresAt, key.AllowedIPs = wholeSecond(edited.ExpiresAt), edited.AllowedIPs
 		key.tell(event, &before)
-		return key.validate()
+		return []Step{key.expiring()}, key.validate()
 	})
 }
 
-// changeKey changes the record of a key as edit does, with further steps, and leaves an event of that
-// kind. A key of another Deployment is not found.
-func (k *Keystore) changeKey(ctx context.Context, by Caller, kind EventKind, deploymentID, id string, edit func(*vault, *Key, *Event) error, further ...Step) (Key, error) {
+// changeKey changes the record of a key as edit does, with the steps that it returns, and leaves an event
+// of that kind. A key of another Deployment is not found.
+func (k *Keystore) changeKey(ctx context.Context, by Caller, kind EventKind, deploymentID, id string, edit func(*vault, *Key, *Event) ([]Step, error)) (Key, error) {
 	absent := notFound("key", id)
 	if !IsKeyID(id) {
 		return Key{}, absent
@@ -237,12 +238,12 @@ func (k *Keystore) changeKey(ctx context.Context, by Caller, kind EventKind, dep
 	}
 	defer cancel()
 	return update(ctx, k, v, by, keyRecord(id), absent,
-		Event{Kind: kind, Deployment: deploymentID, Key: id}, func(key *Key, event *Event) error {
+		Event{Kind: kind, Deployment: deploymentID, Key: id}, func(key *Key, event *Event) ([]Step, error) {
 			if key.DeploymentID != deploymentID {
-				return absent
+				return nil, absent
 			}
 			return edit(v, key, event)
-		}, further...)
+		})
 }
 
 // DeleteKey ends a key. It asks the Deployment's index, not the record, so that an altered key
@@ -259,15 +260,21 @@ func (k *Keystore) DeleteKey(ctx context.Context, by Caller, deploymentID, id st
 	defer cancel()
 	err = k.apply(ctx, v, Change{
 		Conditions: []Condition{{Kind: IsMember, Name: keysIndex(deploymentID), Member: id}},
-		Steps: []Step{
-			{Kind: DeleteRecord, Name: keyRecord(id)},
-			{Kind: RemoveMember, Name: keysIndex(deploymentID), Member: id},
-		},
+		Steps:      deleteKey(deploymentID, id),
 	}, by, Event{Kind: KeyDeleted, Deployment: deploymentID, Key: id})
 	if failedCondition(err) == 0 {
 		return absent
 	}
 	return err
+}
+
+// deleteKey is what is removed of a key.
+func deleteKey(deploymentID, id string) []Step {
+	return []Step{
+		{Kind: DeleteRecord, Name: keyRecord(id)},
+		{Kind: RemoveMember, Name: keysIndex(deploymentID), Member: id},
+		{Kind: RemoveMember, Name: expiringIndex(deploymentID), Member: id},
+	}
 }
 
 // Keys lists the keys of a Deployment in the order in which they were made. Errors:

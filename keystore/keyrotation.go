@@ -32,11 +32,7 @@ func (k *Keystore) RotateKey(ctx context.Context, by Caller, deploymentID, id st
 		return Key{}, Secret{}, invalid("overlap: want a duration from 0s to %dh", int(MaxOverlap.Hours()))
 	}
 	secret := NewSecret()
-	var further []Step
-	if r.RevokeTokens {
-		further = append(further, forgetRevokedOf(id))
-	}
-	key, err := k.changeKey(ctx, by, KeyRotated, deploymentID, id, func(v *vault, key *Key, event *Event) error {
+	key, err := k.changeKey(ctx, by, KeyRotated, deploymentID, id, func(v *vault, key *Key, event *Event) ([]Step, error) {
 		key.endPreviousSecret()
 		if r.Overlap > 0 {
 			event.set("overlap", r.Overlap.String())
@@ -46,10 +42,10 @@ func (k *Keystore) RotateKey(ctx context.Context, by Caller, deploymentID, id st
 		key.SecretHash = v.hashSecret(id, secret)
 		if r.RevokeTokens {
 			event.set("revoke_tokens", "true")
-			k.endTokens(key)
+			return k.endTokens(key), nil
 		}
-		return nil
-	}, further...)
+		return nil, nil
+	})
 	if err != nil {
 		return Key{}, Secret{}, err
 	}
@@ -59,13 +55,13 @@ func (k *Keystore) RotateKey(ctx context.Context, by Caller, deploymentID, id st
 // EndPreviousSecret ends the previous secret of a key before its time. Errors: [ErrNotFound], also
 // when the key has none; [ErrAltered].
 func (k *Keystore) EndPreviousSecret(ctx context.Context, by Caller, deploymentID, id string) error {
-	_, err := k.changeKey(ctx, by, KeyPreviousSecretEnded, deploymentID, id, func(_ *vault, key *Key, _ *Event) error {
+	_, err := k.changeKey(ctx, by, KeyPreviousSecretEnded, deploymentID, id, func(_ *vault, key *Key, _ *Event) ([]Step, error) {
 		if len(key.PreviousSecretHash) == 0 {
-			return &detailError{ErrNotFound, "the key has no previous secret"}
+			return nil, &detailError{ErrNotFound, "the key has no previous secret"}
 		}
 		// Also one whose time is over by the clock of this node: it may not be by that of another.
 		key.endPreviousSecret()
-		return nil
+		return nil, nil
 	})
 	return err
 }

@@ -82,9 +82,9 @@ func failedCondition(err error) int {
 
 // update reads a record, lets edit change the value, and writes it if nobody else has changed
 // the record meanwhile; otherwise it begins again. An edit that changes nothing writes nothing
-// and leaves no event; it may add to the event what it has set. The further steps are made together
-// with the write.
-func update[T any](ctx context.Context, k *Keystore, v *vault, by Caller, name string, absent error, event Event, edit func(*T, *Event) error, further ...Step) (T, error) {
+// and leaves no event. It may add to the event what it has set, and returns the steps that are to be made
+// together with the write.
+func update[T any](ctx context.Context, k *Keystore, v *vault, by Caller, name string, absent error, event Event, edit func(*T, *Event) ([]Step, error)) (T, error) {
 	var value T
 	err := retry(name, func() error {
 		var before []byte
@@ -94,7 +94,8 @@ func update[T any](ctx context.Context, k *Keystore, v *vault, by Caller, name s
 			return err
 		}
 		told := event // each try tells anew what it has set
-		if err := edit(&value, &told); err != nil {
+		further, err := edit(&value, &told)
+		if err != nil {
 			return err
 		}
 		after, err := encodeRecord(v, name, value)
