@@ -265,9 +265,9 @@ func (a *App) Cleanup() error {
 	case a.release == nil:
 	case caddy.Exiting():
 		a.release()
-		releaseAll()
+		lateReleases.all()
 	default:
-		releaseLate(a.release)
+		lateReleases.later(releaseDelay, a.release)
 	}
 	return nil
 }

@@ -22,9 +22,10 @@ type auditor struct {
 	refusals  auditRefusals
 	retention atomic.Int64 // of entries, a [time.Duration]
 
-	wake chan struct{} // there may be something to enter
-	quit chan struct{}
-	done chan struct{}
+	wake   chan struct{}   // there may be something to enter
+	ctx    context.Context // ends with close
+	cancel context.CancelFunc
+	done   chan struct{}
 }
 
 const (
@@ -45,10 +46,8 @@ const (
 
 // newAuditor makes an auditor that does nothing until run.
 func newAuditor() *auditor {
-	a := &auditor{
-		refusals: newAuditRefusals(),
-		wake:     make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
-	}
+	a := &auditor{refusals: newAuditRefusals(), wake: make(chan struct{}, 1), done: make(chan struct{})}
+	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.retention.Store(int64(DefaultAuditRetention))
 	return a
 }
@@ -66,7 +65,7 @@ func (a *auditor) refused(handler string, refused *refusal, clientIP string) {
 	if a == nil {
 		return
 	}
-	if first := a.refusals.note(time.Now(), a.refusals.of(handler, refused, clientIP, a.keys)); first {
+	if first := a.refusals.note(time.Now(), kindOf(handler, refused, clientIP, a.keys)); first {
 		a.heard()
 	}
 }
@@ -79,7 +78,7 @@ func (a *auditor) run() {
 	for {
 		purge := false
 		select {
-		case <-a.quit:
+		case <-a.ctx.Done():
 			ctx, cancel := context.WithTimeout(context.Background(), auditFarewell)
 			defer cancel()
 			a.report(a.write(ctx))
@@ -87,14 +86,14 @@ func (a *auditor) run() {
 		case <-a.wake:
 			delay := time.NewTimer(auditDelayLeast + rand.N(auditDelayMost-auditDelayLeast))
 			select {
-			case <-a.quit:
+			case <-a.ctx.Done():
 			case <-delay.C:
 			}
 			delay.Stop()
 		case <-ticks.C:
 			purge = true
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), auditPatience)
+		ctx, cancel := context.WithTimeout(a.ctx, auditPatience)
 		err := a.write(ctx)
 		if purge && err == nil {
 			_, err = a.keys.PurgeAudit(ctx, time.Duration(a.retention.Load()))
@@ -106,8 +105,17 @@ func (a *auditor) run() {
 
 // write enters what there is. What it cannot enter is kept for the next time.
 func (a *auditor) write(ctx context.Context) error {
-	written, left, err := a.keys.WriteAudit(ctx, a.refusals.take(ctx, time.Now(), a.view))
-	a.refusals.giveBack(left)
+	taken := a.refusals.take(ctx, time.Now(), a.view)
+	kinds := make([]refusalKind, 0, len(taken))
+	refusals := make([]keystore.Refusal, 0, len(taken))
+	for kind, sum := range taken {
+		kinds, refusals = append(kinds, kind), append(refusals, kind.refusal(sum))
+	}
+	written, left, err := a.keys.WriteAudit(ctx, refusals)
+	for _, kind := range kinds[:len(kinds)-len(left)] {
+		delete(taken, kind)
+	}
+	a.refusals.giveBack(taken)
 	metrics.auditEntries.Add(float64(written))
 	return err
 }
@@ -125,8 +133,8 @@ func (a *auditor) report(err error) {
 	}
 }
 
-// close ends the auditor, with a last attempt to enter what there is.
+// close ends the auditor: what it is at, and then with a last attempt to enter what there is.
 func (a *auditor) close() {
-	close(a.quit)
+	a.cancel()
 	<-a.done
 }

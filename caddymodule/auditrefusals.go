@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -12,18 +13,27 @@ import (
 // auditRefusals are the refusals of a node that are to be entered into the audit log. Those that are alike
 // are one: the first is entered at once, and those that follow as a number, once in auditRepeat. So a job
 // that goes on with a deleted key makes a few entries an hour, however often it tries.
+//
+// Those who have proven who they are and the others, who can be anybody, have bounds of their own, so that
+// strangers cannot make a node forget who else was refused.
 type auditRefusals struct {
-	mu    sync.Mutex
-	alike map[refusalKind]*refusalSum
+	mu     sync.Mutex
+	alike  map[refusalKind]*refusalSum
+	proven int                 // kinds in alike that are
+	spread map[refusalKind]int // kinds in alike that are this one but for the Deployment
 }
 
 const (
 	// auditRepeat is how often refusals that go on are entered.
 	auditRepeat = 10 * time.Minute
 
-	// mostRefusalKinds bounds how many kinds are told apart at a time. Of those beyond, the handler and
-	// the error are kept; there are some sixty of these at most.
-	mostRefusalKinds = 1_000
+	// mostProvenKinds and mostUnprovenKinds bound how many kinds are told apart at a time. Of those
+	// beyond, the handler and the error are kept; there are some sixty of these at most.
+	mostProvenKinds   = 700
+	mostUnprovenKinds = 300
+
+	// mostSpread bounds how many Deployments are told apart that somebody was refused at.
+	mostSpread = 8
 )
 
 // A refusalKind is what refusals have in common that are counted together.
@@ -34,6 +44,7 @@ type refusalKind struct {
 	key, user  string // proven, or the key whose ID was used
 	deployment string // that the request was for; only of somebody who has proven who they are
 	home       string // the Deployment of a key that has proven to be that
+	proven     bool
 }
 
 // A refusalSum is how often a kind came since it was entered.
@@ -44,21 +55,31 @@ type refusalSum struct {
 }
 
 func newAuditRefusals() auditRefusals {
-	return auditRefusals{alike: make(map[refusalKind]*refusalSum)}
+	return auditRefusals{alike: make(map[refusalKind]*refusalSum), spread: make(map[refusalKind]int)}
 }
 
-// of is the kind of a refusal. What a client only says is not kept: anybody could make up any number of
-// kinds. A key ID that this store has made can be counted on.
-func (*auditRefusals) of(handler string, refused *refusal, clientIP string, keys *keystore.Keystore) refusalKind {
+// kindOf is the kind of a refusal. What a client only says is not kept: anybody could make up any number of
+// kinds, of any length. A key ID that this store has made can be counted on.
+func kindOf(handler string, refused *refusal, clientIP string, keys *keystore.Keystore) refusalKind {
 	kind := refusalKind{
-		handler: handler, code: refused.code, address: clientIP,
-		key: refused.keyID, user: refused.user, deployment: refused.deploymentID, home: refused.keyDeploymentID,
+		handler: handler, code: refused.code, address: clientIP, key: refused.keyID, user: refused.user,
+		home: refused.keyDeploymentID, proven: refused.keyID != "" || refused.user != "",
 	}
-	if kind.key == "" && kind.user == "" {
-		kind.deployment, kind.home = "", ""
-		if keys.MadeKeyID(refused.claimedID) {
-			kind.key = refused.claimedID
+	if kind.proven {
+		if keystore.ValidateDeploymentID(refused.deploymentID) == nil {
+			kind.deployment = refused.deploymentID
 		}
+		return kind
+	}
+	kind.home = ""
+	// Who has one address of IPv6 has 2^64 of them.
+	if address, err := netip.ParseAddr(clientIP); err == nil && address.Is6() && !address.Is4In6() {
+		if network, err := address.WithZone("").Prefix(64); err == nil {
+			kind.address = network.String()
+		}
+	}
+	if keys.MadeKeyID(refused.claimedID) {
+		kind.key = refused.claimedID
 	}
 	return kind
 }
@@ -67,93 +88,147 @@ func (*auditRefusals) of(handler string, refused *refusal, clientIP string, keys
 func (a *auditRefusals) note(now time.Time, kind refusalKind) (first bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.add(kind, 1, now, now)
+	return a.add(kind, refusalSum{count: 1, first: now, last: now})
 }
 
-func (a *auditRefusals) add(kind refusalKind, count uint64, from, to time.Time) (first bool) {
+// add counts refusals. The caller holds mu.
+func (a *auditRefusals) add(kind refusalKind, more refusalSum) (first bool) {
 	sum, ok := a.alike[kind]
-	if !ok && len(a.alike) >= mostRefusalKinds {
-		kind = refusalKind{handler: kind.handler, code: kind.code}
+	if !ok {
+		if kind.deployment != kind.home && a.spread[kind.everywhere()] >= mostSpread {
+			kind.deployment = ""
+		}
+		unproven := len(a.alike) - a.proven
+		if (kind.proven && a.proven >= mostProvenKinds) || (!kind.proven && unproven >= mostUnprovenKinds) {
+			kind = refusalKind{handler: kind.handler, code: kind.code, proven: kind.proven}
+		}
 		sum, ok = a.alike[kind]
 	}
 	if !ok {
 		sum = new(refusalSum)
 		a.alike[kind] = sum
+		a.spread[kind.everywhere()]++
+		if kind.proven {
+			a.proven++
+		}
 	}
-	if sum.count == 0 || from.Before(sum.first) {
-		sum.first = from
+	if sum.count == 0 || more.first.Before(sum.first) {
+		sum.first = more.first
 	}
-	if to.After(sum.last) {
-		sum.last = to
+	if more.last.After(sum.last) {
+		sum.last = more.last
 	}
-	sum.count += count
+	sum.count += more.count
 	return !ok
 }
 
-// take is what is to be entered now. The view says to which Deployments it belongs.
-func (a *auditRefusals) take(ctx context.Context, now time.Time, view *keystore.View) []keystore.AuditEvent {
-	taken := a.due(now)
-	events := make([]keystore.AuditEvent, 0, len(taken))
-	for kind, sum := range taken {
-		events = append(events, keystore.AuditEvent{
-			Time: sum.last, Since: sum.first, Count: sum.count,
-			Handler: kind.handler, Error: string(kind.code), Address: kind.address,
-			Key: kind.key, User: kind.user, Deployment: deploymentOf(ctx, kind, view),
-		})
+// forget takes a kind out. The caller holds mu.
+func (a *auditRefusals) forget(kind refusalKind) {
+	delete(a.alike, kind)
+	if kind.proven {
+		a.proven--
 	}
-	return events
+	everywhere := kind.everywhere()
+	if a.spread[everywhere]--; a.spread[everywhere] <= 0 {
+		delete(a.spread, everywhere)
+	}
+}
+
+// everywhere is the kind but for the Deployment.
+func (k refusalKind) everywhere() refusalKind {
+	k.deployment = ""
+	return k
+}
+
+// take is what is to be entered now, by what it is to be entered as. The view says to which Deployments it
+// belongs; when it cannot say so, nothing is taken.
+func (a *auditRefusals) take(ctx context.Context, now time.Time, view *keystore.View) map[refusalKind]refusalSum {
+	due := a.due(now)
+	taken := make(map[refusalKind]refusalSum, len(due))
+	for kind, sum := range due {
+		home, err := homeOf(ctx, kind, view)
+		if err != nil {
+			a.giveBack(due)
+			return nil
+		}
+		// Of this home whatever was asked for, so that it is also when it is given back.
+		kind.home, kind.deployment = home, ""
+		if before, ok := taken[kind]; ok {
+			sum.count += before.count
+			if before.first.Before(sum.first) {
+				sum.first = before.first
+			}
+			if before.last.After(sum.last) {
+				sum.last = before.last
+			}
+		}
+		taken[kind] = sum
+	}
+	return taken
+}
+
+// refusal is how a kind is entered.
+func (k refusalKind) refusal(sum refusalSum) keystore.Refusal {
+	return keystore.Refusal{
+		Time: sum.last, Since: sum.first, Count: sum.count, Handler: k.handler, Error: string(k.code),
+		Address: k.address, Key: k.key, User: k.user, Deployment: k.home, Proven: k.proven,
+	}
 }
 
 // due takes out what is to be entered now, and forgets what has not come for a while.
 func (a *auditRefusals) due(now time.Time) map[refusalKind]refusalSum {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	taken := make(map[refusalKind]refusalSum)
+	due := make(map[refusalKind]refusalSum)
 	for kind, sum := range a.alike {
 		switch {
 		case now.Sub(sum.entered) < auditRepeat:
 		case sum.count == 0:
-			delete(a.alike, kind)
+			a.forget(kind)
 		default:
-			taken[kind] = *sum
+			due[kind] = *sum
 			sum.count, sum.entered = 0, now
 		}
 	}
-	return taken
+	return due
 }
 
 // giveBack is for what could not be entered.
-func (a *auditRefusals) giveBack(events []keystore.AuditEvent) {
+func (a *auditRefusals) giveBack(kinds map[refusalKind]refusalSum) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, event := range events {
-		kind := refusalKind{
-			handler: event.Handler, code: errorCode(event.Error), address: event.Address,
-			key: event.Key, user: event.User, deployment: event.Deployment, home: event.Deployment,
-		}
-		a.add(kind, event.Count, event.Since, event.Time)
-		if sum, ok := a.alike[kind]; ok {
-			sum.entered = time.Time{}
+	for kind, sum := range kinds {
+		a.add(kind, sum)
+		if again, ok := a.alike[kind]; ok {
+			again.entered = time.Time{}
 		}
 	}
 }
 
-// deploymentOf is in whose audit log a refusal belongs: of the Deployment that was asked for, if there is
-// one, or that of the key. It does not matter how old the knowledge of that is.
-func deploymentOf(ctx context.Context, kind refusalKind, view *keystore.View) string {
-	if keystore.ValidateDeploymentID(kind.deployment) == nil {
-		if _, err := view.Deployment(ctx, kind.deployment, keystoreAnyAge); !errors.Is(err, keystore.ErrNotFound) {
-			return kind.deployment
+// homeOf is in whose audit log a refusal belongs: of the Deployment that was asked for, if there is one, or
+// of that of the key. It does not matter how old the knowledge of that is.
+func homeOf(ctx context.Context, kind refusalKind, view *keystore.View) (string, error) {
+	if kind.deployment != "" && kind.deployment != kind.home {
+		_, err := view.Deployment(ctx, kind.deployment, anyAge)
+		switch {
+		case err == nil, errors.Is(err, keystore.ErrAltered):
+			return kind.deployment, nil
+		case !errors.Is(err, keystore.ErrNotFound):
+			return "", err
 		}
 	}
 	if kind.home != "" || kind.key == "" {
-		return kind.home
+		return kind.home, nil
 	}
-	if key, err := view.Key(ctx, kind.key, keystoreAnyAge); err == nil {
-		return key.DeploymentID
+	key, err := view.Key(ctx, kind.key, anyAge)
+	switch {
+	case err == nil:
+		return key.DeploymentID, nil
+	case errors.Is(err, keystore.ErrNotFound), errors.Is(err, keystore.ErrAltered):
+		return "", nil
 	}
-	return ""
+	return "", err
 }
 
-// keystoreAnyAge asks a view for whatever it knows.
-const keystoreAnyAge = time.Hour
+// anyAge asks a view for whatever it knows.
+const anyAge = time.Hour

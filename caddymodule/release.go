@@ -13,41 +13,55 @@ const releaseDelay = 30 * time.Second
 // lateReleases are the stores that configurations which have ended have still to give back. When the
 // process ends they are given back at once: the last one that has a node ends it, and a node has things
 // to write before its end.
-var lateReleases = struct {
-	sync.Mutex
-	pending map[*time.Timer]func()
-}{pending: make(map[*time.Timer]func())}
+var lateReleases releases
 
-// releaseLate calls release after releaseDelay, or in releaseAll.
-func releaseLate(release func()) {
-	lateReleases.Lock()
-	defer lateReleases.Unlock()
-	var timer *time.Timer
-	timer = time.AfterFunc(releaseDelay, func() {
-		if takeRelease(timer) {
-			release()
-		}
-	})
-	lateReleases.pending[timer] = release
+type releases struct {
+	mu       sync.Mutex
+	pending  map[*lateRelease]struct{}
+	underway sync.WaitGroup
 }
 
-// takeRelease reports whether a release is still to be done, and leaves it to the caller.
-func takeRelease(timer *time.Timer) bool {
-	lateReleases.Lock()
-	defer lateReleases.Unlock()
-	_, pending := lateReleases.pending[timer]
-	delete(lateReleases.pending, timer)
-	return pending
+type lateRelease struct {
+	release func()
+	timer   *time.Timer
 }
 
-// releaseAll does now what releaseLate has put off.
-func releaseAll() {
-	lateReleases.Lock()
-	pending := lateReleases.pending
-	lateReleases.pending = make(map[*time.Timer]func())
-	lateReleases.Unlock()
-	for timer, release := range pending {
-		timer.Stop()
-		release()
+// later calls release after a delay, or in all.
+func (r *releases) later(delay time.Duration, release func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.pending == nil {
+		r.pending = make(map[*lateRelease]struct{})
 	}
+	late := &lateRelease{release: release}
+	r.pending[late] = struct{}{}
+	r.underway.Add(1)
+	late.timer = time.AfterFunc(delay, func() { r.do(late) })
+}
+
+// do calls one release, unless it was called.
+func (r *releases) do(late *lateRelease) {
+	r.mu.Lock()
+	_, pending := r.pending[late]
+	delete(r.pending, late)
+	r.mu.Unlock()
+	if pending {
+		defer r.underway.Done()
+		late.release()
+	}
+}
+
+// all calls now what was put off, and waits for what is under way.
+func (r *releases) all() {
+	r.mu.Lock()
+	var pending []*lateRelease
+	for late := range r.pending {
+		late.timer.Stop()
+		pending = append(pending, late)
+	}
+	r.mu.Unlock()
+	for _, late := range pending {
+		r.do(late)
+	}
+	r.underway.Wait()
 }

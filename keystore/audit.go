@@ -24,7 +24,7 @@ const (
 	RequestRefused EventKind = "request.refused" // a credential, or what was asked for with it
 	RefusalsSummed EventKind = "refusals.summed" // Count refusals that are no entries of their own
 	AuditGap       EventKind = "audit.gap"       // Count changes were gone from the change log before they were entered
-	AuditAltered   EventKind = "audit.altered"   // a change, or the head of the audit log, was not as this product wrote it
+	AuditAltered   EventKind = "audit.altered"   // a change, or a log, was not as this product wrote it; Set["what"] says which
 )
 
 // An AuditOutcome says how what was tried came out.
@@ -55,6 +55,10 @@ type AuditEvent struct {
 
 	Change uint64 `json:"change,omitempty"` // the number of the change in the change log
 
+	// When it was entered, by the clock of the node that did, if that is more than [ClockTolerance] from
+	// Time: the clocks differ, or no gateway ran, or somebody has put an old change into the change log.
+	Entered time.Time `json:"entered,omitzero"`
+
 	// Of refusals: which handler refused with which error code, how many alike (0 is 1), and when the
 	// first of them was.
 	Handler string    `json:"handler,omitempty"`
@@ -74,8 +78,12 @@ type AuditEntry struct {
 // noHash stands where there is no entry before.
 const noHash = "0000000000000000000000000000000000000000000000000000000000000000"
 
-// auditRecord is the head of the audit log.
-const auditRecord = "audit"
+// auditRecord is the head of the audit log. auditBegun is there as soon as there is a head, and stays: it
+// tells a store without an audit log from one that has lost the head.
+const (
+	auditRecord = "audit"
+	auditBegun  = "audit-begun"
+)
 
 func auditEntryRecord(seq uint64) string    { return fmt.Sprintf("audit/%016x", seq) }
 func auditIndex(deploymentID string) string { return "audit/" + deploymentID }
@@ -100,29 +108,41 @@ type auditHead struct {
 	First         uint64 `json:"first"`
 	FirstPrevious string `json:"first_previous"` // the hash of the entry before First, which is removed
 	Last          uint64 `json:"last"`
-	Hash          string `json:"hash"`   // of Last
-	Change        uint64 `json:"change"` // the newest entry of the change log that is entered
+	Hash          string `json:"hash"` // of Last
 
-	// Refusals that were entered in an hour, counted in hours since 1970, and those in it that were not.
+	// The newest entry of the change log that is entered, and the hash of its event: a change log that
+	// has another one there is another log.
+	Change     uint64 `json:"change"`
+	ChangeHash []byte `json:"change_hash,omitempty"`
+
+	// Refusals that were entered in an hour, counted in hours since 1970, to those who had proven who
+	// they are and to others; and those in it that were not entered.
 	RefusalHour int64     `json:"refusal_hour,omitempty"`
-	Refusals    int       `json:"refusals,omitempty"`
+	Proven      int       `json:"proven,omitempty"`
+	Unproven    int       `json:"unproven,omitempty"`
 	Unentered   uint64    `json:"unentered,omitempty"`
 	Since       time.Time `json:"since,omitzero"` // of Unentered
 }
 
 // readAuditHead reads the head, or makes that of a store without an audit log. The record is returned
-// also with [ErrAltered].
+// also with [ErrAltered], which says too that it is gone.
 func (k *Keystore) readAuditHead(ctx context.Context, v *vault) (auditHead, []byte, error) {
-	head := auditHead{First: 1, FirstPrevious: noHash, Hash: noHash}
-	records, err := k.store.Get(ctx, auditRecord)
-	if err != nil || records[0] == nil {
-		return head, nil, err
-	}
-	found, err := decodeRecord[auditHead](v, auditRecord, records[0])
-	if err != nil {
+	records, err := k.store.Get(ctx, auditRecord, auditBegun)
+	switch {
+	case err != nil:
+		return auditHead{}, nil, err
+	case records[0] != nil:
+		head, err := decodeRecord[auditHead](v, auditRecord, records[0])
 		return head, records[0], err
+	case records[1] != nil:
+		return auditHead{}, nil, fmt.Errorf("record %q is gone: %w", auditRecord, ErrAltered)
 	}
-	return found, records[0], nil
+	return newAuditHead(1), nil, nil
+}
+
+// newAuditHead is that of an audit log that begins with a number.
+func newAuditHead(first uint64) auditHead {
+	return auditHead{First: first, Last: first - 1, FirstPrevious: noHash, Hash: noHash}
 }
 
 // An AuditRange says which entries the audit log has: First to Last, none where First is Last+1.
@@ -179,6 +199,10 @@ func (k *Keystore) DeploymentAudit(ctx context.Context, deploymentID string, pag
 		return List[AuditEntry]{}, err
 	}
 	defer cancel()
+	head, _, err := k.readAuditHead(ctx, v)
+	if err != nil {
+		return List[AuditEntry]{}, err
+	}
 	if sizes, err := k.store.Sizes(ctx, auditIndex(deploymentID)); err != nil {
 		return List[AuditEntry]{}, err
 	} else if sizes[0] == 0 {
@@ -187,7 +211,10 @@ func (k *Keystore) DeploymentAudit(ctx context.Context, deploymentID string, pag
 	}
 	return k.listAudit(ctx, v, page, func(limit int) ([]string, error) {
 		return k.store.Members(ctx, auditIndex(deploymentID), page.After, limit)
-	}, func(event *AuditEvent) bool { return event.Deployment == deploymentID }) // an index has no authentication code
+	}, func(event *AuditEvent) bool {
+		// An index has no authentication code, and may have entries of a log that was lost.
+		return event.Deployment == deploymentID && event.Seq >= head.First && event.Seq <= head.Last
+	})
 }
 
 // listAudit reads a page of entries by their places, and leaves out what does not belong to the list.

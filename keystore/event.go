@@ -52,7 +52,7 @@ type Event struct {
 	Token      string    `json:"token,omitempty"` // jti of the token it is about
 
 	// Set are the values that the change has given, by the names that fields have in the admin API, as
-	// people read them; long ones are cut off.
+	// people read them; a long name or description is cut off.
 	Set map[string]string `json:"set,omitempty"`
 }
 
@@ -89,15 +89,19 @@ func DecodeEvent(encoded []byte) (Event, error) {
 	return event, err
 }
 
-// maxSetLength is how many bytes of a value an event keeps.
+// maxSetLength is how many bytes of a name or a description an event keeps.
 const maxSetLength = 256
 
-// set says that a change has given a field a value.
+// set says that a change has given a field a value. A value is whole, and bounded by what the field may
+// be; but for text that people write.
 func (e *Event) set(field, value string) {
 	if e.Set == nil {
 		e.Set = make(map[string]string)
 	}
-	e.Set[field] = clipTo(value, maxSetLength)
+	if field == "name" || field == "description" {
+		value = clipTo(value, maxSetLength)
+	}
+	e.Set[field] = value
 }
 
 // setIfOther is set for a field that may have been changed.

@@ -18,7 +18,7 @@ import (
 )
 
 // writeAudit brings the audit log up to date.
-func (k *keystoreKit) writeAudit(refusals ...keystore.AuditEvent) {
+func (k *keystoreKit) writeAudit(refusals ...keystore.Refusal) {
 	k.t.Helper()
 	if _, left, err := k.WriteAudit(k.ctx(), refusals); err != nil || len(left) != 0 {
 		k.t.Fatalf("writing the audit log: %v, and %d refusals are left", err, len(left))
@@ -137,8 +137,16 @@ func auditTests() []keystoreTest {
 			k.deployment("dep1")
 			k.deployment("dep2")
 			key, _ := k.key("dep1")
-			_, err := k.UpdateKey(k.ctx(), keystore.Caller{Name: "bob", Address: "2001:db8::1"}, "dep1", key.ID, func(key *keystore.Key) error {
+			// The list of addresses is not cut off: what comes last counts as much.
+			var texts []string
+			for i := range keystore.MaxAllowedIPs {
+				texts = append(texts, fmt.Sprintf("2001:db8:aaaa:bbbb:cccc:dddd:%04x:0/112", 0x1000+i))
+			}
+			addresses, err := keystore.ParseAllowedIPs(texts)
+			k.want(err, nil)
+			_, err = k.UpdateKey(k.ctx(), keystore.Caller{Name: "bob", Address: "2001:db8::1"}, "dep1", key.ID, func(key *keystore.Key) error {
 				key.Scopes, key.Description = keystore.ScopeDeploy, strings.Repeat("ä", 300)
+				key.AllowedIPs = addresses
 				return nil
 			})
 			k.want(err, nil)
@@ -195,7 +203,7 @@ func auditTests() []keystoreTest {
 			}
 			for kind, want := range map[string]string{
 				"key.created": "map[name:k scopes:deploy airflow:read airflow:write]",
-				"key.updated": "map[description:" + strings.Repeat("ä", 128) + "… scopes:deploy]",
+				"key.updated": "map[allowed_ips:" + strings.Join(texts, " ") + " description:" + strings.Repeat("ä", 128) + "… scopes:deploy]",
 				"member.put":  "map[role:admin]",
 				"key.rotated": "map[overlap:1h0m0s revoke_tokens:true]",
 			} {
@@ -312,10 +320,10 @@ func auditTests() []keystoreTest {
 			clock := NewClock(k.store, time.Now().UTC().Truncate(time.Hour))
 			k.Keystore = clock.Keystore(master)
 			k.deployment("dep1")
-			const flood = 3 * keystore.MaxAuditRefusals
-			var refusals []keystore.AuditEvent
+			const flood = 3 * keystore.MaxUnprovenRefusals
+			var refusals []keystore.Refusal
 			for i := range flood {
-				refusals = append(refusals, keystore.AuditEvent{
+				refusals = append(refusals, keystore.Refusal{
 					Time: clock.Now(), Since: clock.Now().Add(-time.Minute), Count: 2, Deployment: "dep1",
 					Handler: "auth", Error: "invalid_token", Address: fmt.Sprintf("192.0.2.%d", i),
 				})
@@ -325,6 +333,9 @@ func auditTests() []keystoreTest {
 				for _, entry := range k.audit("", 100) {
 					switch entry.Kind {
 					case keystore.RequestRefused:
+						if entry.Error == "insufficient_scope" {
+							continue
+						}
 						entered += entry.Count
 						if entry.Outcome != keystore.OutcomeRefused || entry.Since.IsZero() || entry.Handler != "auth" || entry.Error != "invalid_token" {
 							t.Fatalf("a refusal is %+v", entry)
@@ -338,11 +349,16 @@ func auditTests() []keystoreTest {
 				}
 				return entered, counted
 			}
-			const bound = 2 * keystore.MaxAuditRefusals
+			const bound = 2 * keystore.MaxUnprovenRefusals
 			if entered, counted := count(); entered != bound || counted != 0 {
 				t.Errorf("in the hour %d are entered and %d counted", entered, counted)
 			}
-			k.deployment("dep2") // a change is entered all the same
+			// What was refused to a key that has proven to be that is entered all the same, and a change.
+			k.writeAudit(keystore.Refusal{Time: clock.Now(), Count: 1, Handler: "auth", Error: "insufficient_scope", Deployment: "dep1", Key: "k", Proven: true})
+			if newest := k.audit("dep1", 100)[0]; newest.Error != "insufficient_scope" {
+				t.Errorf("the newest entry is %+v", newest)
+			}
+			k.deployment("dep2")
 			k.writeAudit()
 			if got := k.audit("dep2", 10); len(got) != 1 {
 				t.Errorf("the change has %d entries", len(got))
@@ -352,9 +368,21 @@ func auditTests() []keystoreTest {
 			if entered, counted := count(); entered != bound || counted != 2*flood-bound {
 				t.Errorf("after the hour %d are entered and %d counted, of %d", entered, counted, 2*flood)
 			}
-			k.writeAudit(keystore.AuditEvent{Time: clock.Now(), Handler: "auth", Error: "invalid_token", Since: clock.Now(), Count: 2})
+			k.writeAudit(keystore.Refusal{Time: clock.Now(), Handler: "auth", Error: "invalid_token", Since: clock.Now(), Count: 2})
 			if entered, _ := count(); entered != bound+2 {
 				t.Errorf("in the next hour %d are entered", entered)
+			}
+			// A clock that is set back, or another one, does not renew the bound.
+			k.writeAudit(refusals...)
+			entered, _ := count()
+			for range 3 {
+				clock.Advance(-time.Hour)
+				k.writeAudit(refusals...)
+				clock.Advance(time.Hour)
+				k.writeAudit(refusals...)
+			}
+			if again, _ := count(); again != entered {
+				t.Errorf("by clocks of two hours %d more are entered", again-entered)
 			}
 			k.wantFaults()
 		}},
@@ -362,7 +390,7 @@ func auditTests() []keystoreTest {
 			k.deployment("dep1")
 			ctx, cancel := context.WithCancel(k.ctx())
 			cancel()
-			_, left, err := k.WriteAudit(ctx, []keystore.AuditEvent{{Handler: "auth", Count: 3}})
+			_, left, err := k.WriteAudit(ctx, []keystore.Refusal{{Handler: "auth", Count: 3}})
 			k.want(err, keystore.ErrUnavailable)
 			if len(left) != 1 || left[0].Count != 3 {
 				t.Errorf("left are %+v", left)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/deploymentkeys/gateway/keystore"
 )
@@ -33,6 +34,14 @@ func auditFaultTests() []keystoreTest {
 		if err := k.store.Apply(k.ctx(), keystore.Change{Steps: steps}); err != nil {
 			k.t.Fatal(err)
 		}
+	}
+	begunAnew := func(k *keystoreKit) {
+		k.t.Helper()
+		all := k.audit("", 100)
+		if len(all) != 6 || all[5].Kind != keystore.AuditAltered || all[5].Seq < 1e12 {
+			k.t.Errorf("after that the log has %q", told(all))
+		}
+		k.wantFaults()
 	}
 	return []keystoreTest{
 		{"audit: a changed entry is found", func(t *testing.T, k *keystoreKit) {
@@ -70,11 +79,96 @@ func auditFaultTests() []keystoreTest {
 			_, err = k.Audit(k.ctx(), keystore.Page{Limit: 10})
 			k.want(err, keystore.ErrAltered)
 			k.writeAudit()
+			begunAnew(k)
+		}},
+		{"audit: a head that is gone is told, and the log begins anew", func(t *testing.T, k *keystoreKit) {
+			entered(k)
+			tamper(k, keystore.Step{Kind: keystore.DeleteRecord, Name: "audit"})
+			_, err := k.AuditRange(k.ctx())
+			k.want(err, keystore.ErrAltered)
+			k.writeAudit()
+			begunAnew(k)
+			raw(k, entry3) // what was entered before is still there, for whoever wants to look at it
+			if got := k.audit("dep2", 100); len(got) != 1 {
+				t.Errorf("dep2 has %q", told(got))
+			}
+		}},
+		{"audit: a change log that begins anew is told, and nothing of it is left out", func(t *testing.T, k *keystoreKit) {
+			entered(k)
+			k.Keystore = keystore.New(&anotherLog{k.store, 5}, master)
+			k.key("dep1")
+			k.key("dep1")
+			k.writeAudit()
 			all := k.audit("", 100)
-			if len(all) != 6 || all[5].Kind != keystore.AuditAltered {
-				t.Errorf("after that it has %q", told(all))
+			want := []string{"audit.altered", "key.created dep1 alice 192.0.2.1", "key.created dep1 alice 192.0.2.1"}
+			if got := told(all); len(got) != 8 || !slices.Equal(got[5:], want) {
+				t.Errorf("the log has %q", got)
+			}
+			k.key("dep1")
+			k.writeAudit()
+			if got := told(k.audit("", 100)); len(got) != 9 {
+				t.Errorf("after that the log has %q", got)
 			}
 			k.wantFaults()
+		}},
+		{"audit: an old change that is put into the change log again shows its time", func(t *testing.T, k *keystoreKit) {
+			clock := NewClock(k.store, time.Now().UTC().Truncate(time.Second))
+			k.Keystore = clock.Keystore(master)
+			entered(k)
+			entries, err := k.store.Log(k.ctx(), 4, 1)
+			k.want(err, nil)
+			clock.Advance(time.Hour)
+			if err := k.store.Apply(k.ctx(), keystore.Change{Event: entries[0].Event}); err != nil {
+				t.Fatal(err)
+			}
+			k.writeAudit()
+			if newest := k.audit("", 10)[0]; newest.Entered.Sub(newest.Time) < time.Hour {
+				t.Errorf("a copy of an old change is entered as %+v", newest)
+			}
+		}},
+		{"audit: missing entries do not keep others from being removed", func(t *testing.T, k *keystoreKit) {
+			clock := NewClock(k.store, time.Now().Add(-100*24*time.Hour).Truncate(time.Second))
+			k.Keystore = clock.Keystore(master)
+			k.deployment("dep1")
+			for range 410 {
+				k.want(k.RevokeAllTokens(k.ctx(), alice), nil)
+			}
+			k.writeAudit()
+			clock.Advance(50 * 24 * time.Hour)
+			k.want(k.RevokeAllTokens(k.ctx(), alice), nil)
+			k.writeAudit()
+			var steps []keystore.Step
+			for seq := 1; seq <= 405; seq++ {
+				steps = append(steps, keystore.Step{Kind: keystore.DeleteRecord, Name: fmt.Sprintf("audit/%016x", seq)})
+			}
+			tamper(k, steps...)
+			clock.Advance(50 * 24 * time.Hour)
+			if n, err := k.PurgeAudit(k.ctx(), 60*24*time.Hour); n != 412 || err != nil {
+				t.Errorf("%d removed, %v, want 412", n, err)
+			}
+			k.wantFaults()
+			k.want(k.RevokeAllTokens(k.ctx(), alice), nil)
+			k.writeAudit()
+			tamper(k, keystore.Step{Kind: keystore.DeleteRecord, Name: fmt.Sprintf("audit/%016x", 413)})
+			if n, err := k.PurgeAudit(k.ctx(), 10*24*time.Hour); n != 0 || err != nil {
+				t.Errorf("%d removed before one that is there and whose time is not over, %v", n, err)
+			}
+			k.wantFaults("413 is missing")
+		}},
+		{"audit: an entry of the future does not keep others from being removed", func(t *testing.T, k *keystoreKit) {
+			clock := NewClock(k.store, time.Now().Add(-100*24*time.Hour).Truncate(time.Second))
+			k.Keystore = clock.Keystore(master)
+			ahead := keystore.New(k.store, master)
+			ahead.SetClock(func() time.Time { return clock.Now().Add(50 * 365 * 24 * time.Hour) })
+			k.deployment("dep1")
+			_, err := ahead.CreateDeployment(k.ctx(), alice, keystore.Deployment{ID: "dep2", Name: "n"})
+			k.want(err, nil)
+			k.key("dep1")
+			k.writeAudit()
+			clock.Advance(100 * 24 * time.Hour)
+			if n, err := k.PurgeAudit(k.ctx(), time.Hour); n != 4 || err != nil {
+				t.Errorf("%d removed, %v, want 4", n, err)
+			}
 		}},
 		{"audit: nobody else's entries are shown", func(t *testing.T, k *keystoreKit) {
 			entered(k)
@@ -144,4 +238,20 @@ func (s *withoutOldEntries) Log(ctx context.Context, after uint64, limit int) ([
 		return nil, fmt.Errorf("the trimmed log: %w", err)
 	}
 	return entries, nil
+}
+
+// anotherLog is a store whose change log was lost and has begun anew: it has no entries up to a number, and
+// counts from there.
+type anotherLog struct {
+	keystore.Store
+	before uint64
+}
+
+// Log implements [keystore.Store].
+func (s *anotherLog) Log(ctx context.Context, after uint64, limit int) ([]keystore.LogEntry, error) {
+	entries, err := s.Store.Log(ctx, s.before+after, limit)
+	for i := range entries {
+		entries[i].Seq -= s.before
+	}
+	return entries, err
 }
