@@ -2,7 +2,10 @@ package admin
 
 import (
 	"net/http"
+	"net/netip"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/deploymentkeys/gateway/keystore"
 )
@@ -28,18 +31,56 @@ type keyJSON struct {
 
 	// Until when the secret of before the last rotation works; only while it does.
 	PreviousSecretExpiresAt time.Time `json:"previous_secret_expires_at,omitzero"`
+
+	// When it was last used, a minute late at most, and from which address as far as that is known; only
+	// if it ever was. LastUsedAt is the later of the last token and the last accepted request.
+	LastUsedAt         time.Time  `json:"last_used_at,omitzero"`
+	LastTokenAt        time.Time  `json:"last_token_at,omitzero"`
+	LastTokenAddress   netip.Addr `json:"last_token_address,omitzero"`
+	LastRequestAt      time.Time  `json:"last_request_at,omitzero"`
+	LastRequestAddress netip.Addr `json:"last_request_address,omitzero"`
+
+	// When the secret of before the last rotation was last used since then; only while it works.
+	PreviousSecretLastUsedAt time.Time `json:"previous_secret_last_used_at,omitzero"`
 }
 
-func showKey(k keystore.Key) keyJSON {
+func showKey(k keystore.Key, use keystore.KeyUse) keyJSON {
 	shown := keyJSON{
 		ID: k.ID, DeploymentID: k.DeploymentID, Name: k.Name, Description: k.Description, Scopes: k.Scopes,
 		CreatedAt: k.CreatedAt, CreatedBy: k.CreatedBy, ExpiresAt: k.ExpiresAt, AllowedIPs: k.AllowedIPs,
 		TokensRevokedAt: k.TokensRevokedAt,
+		LastUsedAt:      use.LastAt(), LastTokenAt: use.TokenAt, LastTokenAddress: use.TokenAddress,
+		LastRequestAt: use.RequestAt, LastRequestAddress: use.RequestAddress,
 	}
 	if k.HasPreviousSecret(time.Now()) {
 		shown.PreviousSecretExpiresAt = k.PreviousSecretExpiresAt
+		shown.PreviousSecretLastUsedAt = use.PreviousSecretOf(&k)
 	}
 	return shown
+}
+
+// lastUses is when each of these keys was last used.
+func (c *callContext) lastUses(keys ...keystore.Key) ([]keystore.KeyUse, error) {
+	ids := make([]string, len(keys))
+	for i, key := range keys {
+		ids[i] = key.ID
+	}
+	uses, altered, err := c.keys.KeyUses(c.r.Context(), ids...)
+	for _, record := range altered {
+		c.log.Error("a record was altered outside of this product; its key is shown as never used until it is used again", zap.String("record", record))
+	}
+	return uses, err
+}
+
+// lastUse is for a key that was changed. That was done, and is answered, whether or not it can be said
+// when the key was last used.
+func (c *callContext) lastUse(key keystore.Key) keystore.KeyUse {
+	uses, err := c.lastUses(key)
+	if err != nil {
+		c.log.Warn("a key is shown without when it was last used", zap.Error(err))
+		return keystore.KeyUse{}
+	}
+	return uses[0]
 }
 
 // createKey is POST /deployments/{deployment}/keys: {"name","description"?,"scopes"?,"expires_at"?,
@@ -74,7 +115,7 @@ func createKey(c *callContext) (int, any, error) {
 	}
 	c.setLocation(key.ID)
 	c.changed(keystore.Event{Kind: keystore.KeyCreated, Deployment: key.DeploymentID, Key: key.ID})
-	return http.StatusCreated, showSecret(key, secret), nil
+	return http.StatusCreated, showSecret(key, keystore.KeyUse{}, secret), nil
 }
 
 // listKeys is GET /deployments/{deployment}/keys?limit=&cursor=: {"keys":[...],"next_cursor"?},
@@ -93,8 +134,12 @@ func listKeys(c *callContext) (int, any, error) {
 		Keys       []keyJSON `json:"keys"`
 		NextCursor string    `json:"next_cursor,omitempty"`
 	}{Keys: []keyJSON{}, NextCursor: nextCursor(list)}
-	for _, key := range list.Items {
-		body.Keys = append(body.Keys, showKey(key))
+	uses, err := c.lastUses(list.Items...)
+	if err != nil {
+		return 0, nil, err
+	}
+	for i, key := range list.Items {
+		body.Keys = append(body.Keys, showKey(key, uses[i]))
 	}
 	return http.StatusOK, body, nil
 }
@@ -105,7 +150,11 @@ func getKey(c *callContext) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	return http.StatusOK, showKey(key), nil
+	uses, err := c.lastUses(key)
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, showKey(key, uses[0]), nil
 }
 
 // updateKey is PATCH /deployments/{deployment}/keys/{key}: {"name"?,"description"?,"scopes"?,
@@ -144,7 +193,7 @@ func updateKey(c *callContext) (int, any, error) {
 		return 0, nil, err
 	}
 	c.changed(keystore.Event{Kind: keystore.KeyUpdated, Deployment: key.DeploymentID, Key: key.ID})
-	return http.StatusOK, showKey(key), nil
+	return http.StatusOK, showKey(key, c.lastUse(key)), nil
 }
 
 // deleteKey is DELETE /deployments/{deployment}/keys/{key}. 204; its tokens end with it.

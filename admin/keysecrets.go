@@ -32,7 +32,7 @@ func rotateKey(c *callContext) (int, any, error) {
 		return 0, nil, err
 	}
 	c.changed(keystore.Event{Kind: keystore.KeyRotated, Deployment: key.DeploymentID, Key: key.ID})
-	return http.StatusOK, showSecret(key, secret), nil
+	return http.StatusOK, showSecret(key, c.lastUse(key), secret), nil
 }
 
 // endPreviousSecret is DELETE /deployments/{deployment}/keys/{key}/previous_secret. 204: it ends before
@@ -51,6 +51,6 @@ type keyWithSecret struct {
 	Secret string `json:"secret"`
 }
 
-func showSecret(key keystore.Key, secret keystore.Secret) keyWithSecret {
-	return keyWithSecret{showKey(key), secret.Reveal()}
+func showSecret(key keystore.Key, use keystore.KeyUse, secret keystore.Secret) keyWithSecret {
+	return keyWithSecret{showKey(key, use), secret.Reveal()}
 }

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"time"
 
@@ -19,13 +20,21 @@ import (
 // a token (RFC 9068 section 5).
 const userClient = "deployment-keys-user"
 
-// authenticate is the key that a key ID and a secret are of, wherever from: see [identity.comeFrom].
-func (a *App) authenticate(ctx context.Context, id, secret string) (*keystore.Key, error) {
+// authenticate is the key that a key ID and a secret are of, wherever from: see [identity.comeFrom]. It
+// also says whether it was the previous secret.
+func (a *App) authenticate(ctx context.Context, id, secret string) (key *keystore.Key, isPrevious bool, err error) {
 	n, err := a.opened(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	return n.view.Authenticate(ctx, id, secret, a.maxStaleness)
+}
+
+// used notes for what a key was used, by a request that was accepted, in a second of Unix time.
+func (a *App) used(key *keystore.Key, kind useKind, second int64, r *http.Request) {
+	if n := a.node.Load(); n != nil && kind != 0 {
+		n.uses.note(key, kind, second, r)
+	}
 }
 
 // audienceFor is the audience of a token for which that one was asked, or none.
@@ -114,11 +123,13 @@ func (a *App) sign(ctx context.Context, claims token.Claims) (string, error) {
 // from is held against what is found here by [identity.comeFrom].
 func (a *App) identify(ctx context.Context, cred credential, deployment string) (identity, *refusal) {
 	if cred.secret != "" {
-		key, err := a.authenticate(ctx, cred.keyID, cred.secret)
+		key, isPrevious, err := a.authenticate(ctx, cred.keyID, cred.secret)
 		if err != nil {
 			return identity{}, basicRefusal(err, cred.keyID)
 		}
-		return identityOf(key, key.Scopes), nil
+		id := identityOf(key, key.Scopes)
+		id.checkedAt, id.previousSecret = time.Now().Unix(), isPrevious
+		return id, nil
 	}
 	verified, refused := a.prove(ctx, cred.bearer)
 	if refused != nil {
@@ -186,7 +197,8 @@ func (a *App) keyHolder(ctx context.Context, n *node, verified *token.Verified) 
 	if key.DeploymentID != verified.DeploymentID {
 		return identity{}, invalidHolder("the access token and its key are not of the same Deployment")
 	}
-	if key.Expired(time.Now()) {
+	now := time.Now()
+	if key.Expired(now) {
 		return identity{}, expiredKey(key)
 	}
 	deployment, err := n.view.Deployment(ctx, key.DeploymentID, a.maxStaleness)
@@ -198,6 +210,7 @@ func (a *App) keyHolder(ctx context.Context, n *node, verified *token.Verified) 
 		return identity{}, unavailable(err)
 	}
 	id, refused := merge(verified, key, deployment, cutoff)
+	id.checkedAt = now.Unix()
 	// Most keys never have a token revoked: for theirs nothing more is asked.
 	if refused == nil && !key.RevokedUntil.IsZero() && time.Now().Before(key.RevokedUntil) {
 		refused = a.revoked(ctx, n, verified)

@@ -72,8 +72,11 @@ func (h *AirflowLogin) Provision(ctx caddy.Context) (err error) {
 	if err := h.prepare(); err != nil {
 		return fmt.Errorf("deployment_airflow_login: %w", err)
 	}
-	h.app, err = appOf(ctx)
-	return err
+	if h.app, err = appOf(ctx); err != nil {
+		return err
+	}
+	h.app.identityWanted = true
+	return nil
 }
 
 func (h *AirflowLogin) prepare() error {

@@ -86,6 +86,7 @@ func (h *AirflowToken) Provision(ctx caddy.Context) (err error) {
 	if h.app, err = appOf(ctx); err != nil {
 		return err
 	}
+	h.app.identityWanted = true
 	// Airflow looks at the audience, and not at what kind of token it is.
 	for _, audience := range h.app.Audiences {
 		if strings.HasPrefix(audience, airflowAudience) || audience == airflowTaskAudience {

@@ -112,6 +112,7 @@ func withBearer(r *http.Request, token string) *http.Request {
 
 func newTestAuth(t *testing.T, app *testApp) *Auth {
 	t.Helper()
+	app.identityWanted = true // as the handlers that come after it say
 	return &Auth{app: app.App, target: newTarget("dep1"), rules: []scopeRule{{scope: keystore.ScopeAirflowRead}}, Realm: defaultRealm}
 }
 

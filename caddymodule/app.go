@@ -107,6 +107,8 @@ type App struct {
 	release  func()               // gives the node back; nil until Start
 	purgedTo string               // Deployment up to which expired keys were looked for; of upkeep's goroutine
 
+	identityWanted bool // by a handler of this configuration that comes after deployment_auth
+
 	tokenLifetime, userTokenLifetime time.Duration
 	maxStaleness, auditRetention     time.Duration
 }

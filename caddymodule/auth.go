@@ -132,7 +132,11 @@ func (h *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		return h.refuse(w, r, refused)
 	}
 	metrics.auth.passed.Inc()
+	id.noteUse(h.app, r)
 	id.attach(r, repl, h.PassAuthorization)
+	if h.app.identityWanted {
+		id.leave(r)
+	}
 	return next.ServeHTTP(w, r)
 }
 

@@ -231,12 +231,12 @@ func (e *explaining) failed(refused *refusal) {
 // address is the check of where a request comes from.
 func (e *explaining) address(id identity, from netip.Addr) {
 	switch {
-	case from.IsValid() && !id.allowedIPs.Allow(from):
+	case from.IsValid() && !id.allowedIPs().Allow(from):
 		e.failed(otherAddress(from.String()))
 	case from.IsValid():
 		e.passed(checkAddress, from.String())
-	case len(id.allowedIPs) != 0:
-		e.skipped(checkAddress, "say from which address a request comes; the key allows: "+strings.Trim(fmt.Sprint(id.allowedIPs), "[]"))
+	case len(id.allowedIPs()) != 0:
+		e.skipped(checkAddress, "say from which address a request comes; the key allows: "+strings.Trim(fmt.Sprint(id.allowedIPs()), "[]"))
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/deploymentkeys/gateway/keystore"
 )
@@ -34,22 +33,48 @@ type identity struct {
 	keyID, user  string // one of them
 	deploymentID string
 	scopes       keystore.Scopes
-	allowedIPs   keystore.AllowedIPs // of the key
+
+	// Of a key's identity: the key as the view has it, the second of Unix time in which it was found good,
+	// and whether that was by its previous secret.
+	key            *keystore.Key
+	checkedAt      int64
+	previousSecret bool
 }
 
 // identityOf is a key that may do this much.
 func identityOf(key *keystore.Key, scopes keystore.Scopes) identity {
-	return identity{keyID: key.ID, deploymentID: key.DeploymentID, scopes: scopes, allowedIPs: key.AllowedIPs}
+	return identity{keyID: key.ID, deploymentID: key.DeploymentID, scopes: scopes, key: key}
+}
+
+// allowedIPs are the addresses from which it may be used.
+func (id *identity) allowedIPs() keystore.AllowedIPs {
+	if id.key == nil {
+		return nil
+	}
+	return id.key.AllowedIPs
+}
+
+// noteUse notes that a request was accepted from it. Of users nothing is noted.
+func (id *identity) noteUse(a *App, r *http.Request) {
+	if id.key == nil {
+		return
+	}
+	kind := requestUse
+	if id.previousSecret {
+		kind |= previousSecretUse
+	}
+	a.used(id.key, kind, id.checkedAt, r)
 }
 
 // comeFrom says whether this credential may be used from the address of a client, as Caddy has it: that
 // of the connection, or the one that a trusted proxy tells.
 func (id *identity) comeFrom(r *http.Request) *refusal {
-	if len(id.allowedIPs) == 0 {
+	allowed := id.allowedIPs()
+	if len(allowed) == 0 {
 		return nil
 	}
 	ip := clientIP(r)
-	if allowedFrom(id.allowedIPs, ip) {
+	if allowedFrom(allowed, ip) {
 		return nil
 	}
 	return otherAddress(ip)
@@ -103,7 +128,6 @@ func (id *identity) attach(r *http.Request, repl *caddy.Replacer, keepAuthorizat
 	header[who] = values[1:2:2]
 	header[headerScopes] = values[2:3:3]
 
-	caddyhttp.SetVar(r.Context(), identityVar, id)
 	repl.Set("http.auth.user.id", name)
 	repl.Set("http.auth.user.deployment", id.deploymentID)
 	repl.Set("http.auth.user.scopes", scopeValues[id.scopes&keystore.AllScopes])

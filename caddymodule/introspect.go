@@ -27,7 +27,7 @@ type Introspection struct {
 // introspect is POST /oauth/introspect (RFC 7662). A key learns of the tokens of its own Deployment,
 // and of those of users what they may do in it; any other is inactive to it (section 4).
 func (h *TokenHandler) introspect(r *http.Request, req clientRequest) (any, *refusal) {
-	key, refused := h.authenticate(r, req)
+	key, refused := h.authenticate(r, req, requestUse)
 	if refused != nil {
 		return nil, refused
 	}

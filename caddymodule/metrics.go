@@ -19,6 +19,7 @@ import (
 //	log_gaps_total                              times that all was forgotten because changes were missing
 //	log_errors_total                            reads of the change log that failed
 //	remembered{kind}                            keys, members, Deployments, tokens, and whether tokens were revoked, in memory
+//	key_uses_total{outcome}                     when keys were last used: recorded in the store, failed and tried again, dropped
 //	refusal_events_suppressed_total             events deployment_token_refused that were not emitted
 //	audit_entries_total                         entries of the audit log that this node has written
 //	audit_errors_total                          attempts to write it that failed, to be tried again
@@ -40,6 +41,7 @@ type collectors struct {
 	requests      *prometheus.CounterVec
 	store         storeMetrics
 	nodes         *nodeCollector
+	uses          useMetrics
 	notEmitted    prometheus.Counter
 	auditEntries  prometheus.Counter
 	auditErrors   prometheus.Counter
@@ -56,6 +58,7 @@ func newCollectors() *collectors {
 		}, []string{"handler", "outcome"}),
 		store: newStoreMetrics(),
 		nodes: newNodeCollector(),
+		uses:  newUseMetrics(),
 		notEmitted: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "refusal_events_suppressed_total",
 			Help: "Events deployment_token_refused that were not emitted, because there were too many in a second or their subscribers are too slow.",
@@ -74,7 +77,7 @@ func newCollectors() *collectors {
 	} {
 		*counters = newRequestCounters(c.requests, name)
 	}
-	c.allCollectors = []prometheus.Collector{c.requests, c.store.calls, c.store.durations, c.nodes, c.notEmitted, c.auditEntries, c.auditErrors}
+	c.allCollectors = []prometheus.Collector{c.requests, c.store.calls, c.store.durations, c.nodes, c.uses.all, c.notEmitted, c.auditEntries, c.auditErrors}
 	return c
 }
 
@@ -108,6 +111,20 @@ func newRequestCounters(requests *prometheus.CounterVec, handler string) request
 		counters.refused[code] = requests.WithLabelValues(handler, string(code))
 	}
 	return counters
+}
+
+// useMetrics count writes of when keys were last used, by key.
+type useMetrics struct {
+	all                       *prometheus.CounterVec
+	recorded, failed, dropped prometheus.Counter
+}
+
+func newUseMetrics() useMetrics {
+	all := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "key_uses_total",
+		Help: "Times that the last use of a key was to be written, by outcome: recorded (in the store), failed (it could not be asked; tried again), dropped (too many keys at once, or the end of the process).",
+	}, []string{"outcome"})
+	return useMetrics{all, all.WithLabelValues("recorded"), all.WithLabelValues("failed"), all.WithLabelValues("dropped")}
 }
 
 // outcomePassed is the outcome of a request that was passed on, or got its token. The others are

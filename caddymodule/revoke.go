@@ -18,7 +18,7 @@ import (
 func (h *TokenHandler) revoke(r *http.Request, req clientRequest) (any, *refusal) {
 	by := keystore.Caller{Name: userClient, Address: clientIP(r)}
 	if req.clientID != userClient || req.clientSecret != "" {
-		key, refused := h.authenticate(r, req)
+		key, refused := h.authenticate(r, req, requestUse)
 		if refused != nil {
 			return nil, refused
 		}

@@ -176,7 +176,7 @@ func TestCutoffs(t *testing.T) {
 		}
 	}
 	current := func() string {
-		key, err := app.authenticate(ctx, app.key.ID, app.secret)
+		key, _, err := app.authenticate(ctx, app.key.ID, app.secret)
 		if err != nil {
 			t.Fatal(err)
 		}

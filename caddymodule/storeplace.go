@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -91,6 +92,7 @@ type node struct {
 	keys    *keystore.Keystore
 	view    *keystore.View
 	auditor *auditor
+	uses    *keyUses
 }
 
 func newNode(store keystore.Store, master []byte) *node {
@@ -100,14 +102,18 @@ func newNode(store keystore.Store, master []byte) *node {
 	view := keystore.NewView(keys, keystore.ViewOptions{Report: reportFollowing, Heard: auditor.heard})
 	auditor.keys, auditor.view = keys, view
 	go auditor.run()
-	n := &node{store: store, keys: keys, view: view, auditor: auditor}
+	n := &node{store: store, keys: keys, view: view, auditor: auditor, uses: newKeyUses(keys)}
 	metrics.nodes.opened(n)
 	return n
 }
 
-// Destruct ends a node with its last use.
+// Destruct ends a node with its last use. What it has still to write it writes at once, since each takes
+// its time where the store does not answer.
 func (n *node) Destruct() error {
-	n.auditor.close()
+	var written sync.WaitGroup
+	written.Go(n.auditor.close)
+	written.Go(n.uses.close)
+	written.Wait()
 	n.view.Close()
 	metrics.nodes.closed(n)
 	return n.keys.Close()

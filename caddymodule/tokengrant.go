@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/deploymentkeys/gateway/keystore"
 )
@@ -26,7 +27,7 @@ func (h *TokenHandler) token(r *http.Request, req clientRequest) (any, *refusal)
 	default:
 		return nil, refuse(codeUnsupportedGrantType, "grant_type must be client_credentials")
 	}
-	key, refused := h.authenticate(r, req)
+	key, refused := h.authenticate(r, req, 0)
 	if refused != nil {
 		return nil, refused
 	}
@@ -60,6 +61,7 @@ func (h *TokenHandler) grant(r *http.Request, params parameters, key *keystore.K
 	if err != nil {
 		return nil, clientRefusal(err, key.ID)
 	}
+	h.app.used(key, tokenUse, time.Now().Unix(), r)
 	return &tokenAnswer{
 		AccessToken: raw,
 		TokenType:   "Bearer",

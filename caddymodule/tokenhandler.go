@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -106,18 +107,23 @@ func (h *TokenHandler) serveClient(w http.ResponseWriter, r *http.Request, count
 	return refused.write(w)
 }
 
-// authenticate is the key whose ID and secret a request has, if it may come from there.
-func (h *TokenHandler) authenticate(r *http.Request, req clientRequest) (*keystore.Key, *refusal) {
+// authenticate is the key whose ID and secret a request has, if it may come from there. It notes that as
+// a use of that kind; 0 is none, but for the previous secret.
+func (h *TokenHandler) authenticate(r *http.Request, req clientRequest, kind useKind) (*keystore.Key, *refusal) {
 	if req.clientID == "" || req.clientSecret == "" {
 		return nil, refuse(codeInvalidClient, "the key ID or the secret is missing: client_id and client_secret, or HTTP Basic")
 	}
-	key, err := h.app.authenticate(r.Context(), req.clientID, req.clientSecret)
+	key, isPrevious, err := h.app.authenticate(r.Context(), req.clientID, req.clientSecret)
 	if err != nil {
 		return nil, clientRefusal(err, req.clientID)
 	}
 	if ip := clientIP(r); len(key.AllowedIPs) != 0 && !allowedFrom(key.AllowedIPs, ip) {
 		return nil, clientElsewhere(key.ID, ip)
 	}
+	if isPrevious {
+		kind |= previousSecretUse
+	}
+	h.app.used(key, kind, time.Now().Unix(), r)
 	return key, nil
 }
 

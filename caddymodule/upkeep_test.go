@@ -98,7 +98,7 @@ func TestReplacedSigningKeysAreNotTrustedUnheard(t *testing.T) {
 	app := newTestApp(t, nil)
 	raw := app.token(t, app.key)
 	n := app.node.Load()
-	deaf := &node{store: n.store, keys: keystore.New(n.store, readMaster(t, app))}
+	deaf := &node{store: n.store, keys: keystore.New(n.store, readMaster(t, app)), uses: n.uses}
 	deaf.view = keystore.NewView(deaf.keys, keystore.ViewOptions{})
 	deaf.view.Close() // it follows nothing any more
 	app.node.Store(deaf)

@@ -143,6 +143,7 @@ func (k *Keystore) DeleteDeployment(ctx context.Context, by Caller, id string) e
 		Steps: []Step{
 			{Kind: DropIndex, Name: keysIndex(id), Prefix: keyRecord("")},
 			dropExpiring(id),
+			{Kind: DropIndex, Name: usedIndex(id), Prefix: usedRecord("")},
 			{Kind: DropIndex, Name: membersIndex(id), Prefix: memberRecord(id, "")},
 			{Kind: RemoveMember, Name: deploymentsIndex, Member: id},
 			{Kind: DeleteRecord, Name: deploymentRecord(id)},

@@ -156,7 +156,7 @@ func (k *Keystore) DeploymentKey(ctx context.Context, deploymentID, id string) (
 // takes the hash and the comparison of one that does. Only a secret that is not of the right form
 // is refused before all that, whatever the key ID.
 func (k *Keystore) Authenticate(ctx context.Context, id, secretText string) (Key, error) {
-	key, err := k.authenticate(ctx, id, secretText, func(ctx context.Context, id string) (*Key, error) {
+	key, _, err := k.authenticate(ctx, id, secretText, func(ctx context.Context, id string) (*Key, error) {
 		key, err := k.Key(ctx, id)
 		return &key, err
 	})
@@ -169,14 +169,15 @@ func (k *Keystore) Authenticate(ctx context.Context, id, secretText string) (Key
 // noKey is in the place of a key that does not exist. No secret has this hash.
 var noKey = &Key{SecretHash: make([]byte, codeSize)}
 
-func (k *Keystore) authenticate(ctx context.Context, id, secretText string, read func(ctx context.Context, id string) (*Key, error)) (*Key, error) {
+// authenticate also says whether it was the previous secret.
+func (k *Keystore) authenticate(ctx context.Context, id, secretText string, read func(ctx context.Context, id string) (*Key, error)) (_ *Key, isPrevious bool, _ error) {
 	secret, err := ParseSecret(secretText)
 	if err != nil {
-		return nil, ErrCredentials
+		return nil, false, ErrCredentials
 	}
 	v, err := k.open(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	key := noKey
 	if v.madeKeyID(id) {
@@ -185,7 +186,7 @@ func (k *Keystore) authenticate(ctx context.Context, id, secretText string, read
 		case err == nil:
 			key = found
 		case !errors.Is(err, ErrNotFound):
-			return nil, err
+			return nil, false, err
 		}
 	}
 	now, hash := k.now(), v.hashSecret(id, secret)
@@ -194,11 +195,11 @@ func (k *Keystore) authenticate(ctx context.Context, id, secretText string, read
 	previous := subtle.ConstantTimeCompare(key.previousSecretHash(now), hash)
 	switch {
 	case current|previous != 1 || key == noKey:
-		return nil, ErrCredentials
+		return nil, false, ErrCredentials
 	case key.Expired(now):
-		return nil, key.ExpiryError()
+		return nil, false, key.ExpiryError()
 	}
-	return key, nil
+	return key, previous == 1, nil
 }
 
 // previousSecretHash is that of the previous secret, or, when none works, one that no secret has.
@@ -274,6 +275,8 @@ func deleteKey(deploymentID, id string) []Step {
 		{Kind: DeleteRecord, Name: keyRecord(id)},
 		{Kind: RemoveMember, Name: keysIndex(deploymentID), Member: id},
 		{Kind: RemoveMember, Name: expiringIndex(deploymentID), Member: id},
+		{Kind: DeleteRecord, Name: usedRecord(id)},
+		{Kind: RemoveMember, Name: usedIndex(deploymentID), Member: id},
 	}
 }
 

@@ -122,8 +122,9 @@ func (v *View) Key(ctx context.Context, id string, maxAge time.Duration) (*Key, 
 	return answer(ctx, v, v.keys, id, maxAge)
 }
 
-// Authenticate is [Keystore.Authenticate], from knowledge of at most maxAge.
-func (v *View) Authenticate(ctx context.Context, id, secretText string, maxAge time.Duration) (*Key, error) {
+// Authenticate is [Keystore.Authenticate], from knowledge of at most maxAge. It also says whether it was
+// the previous secret of the key.
+func (v *View) Authenticate(ctx context.Context, id, secretText string, maxAge time.Duration) (_ *Key, isPrevious bool, _ error) {
 	return v.keystore.authenticate(ctx, id, secretText, func(ctx context.Context, id string) (*Key, error) {
 		return answer(ctx, v, v.keys, id, maxAge)
 	})

@@ -16,7 +16,7 @@ func TestViewEndsRememberedKeysInTime(t *testing.T) {
 	k := newViewKit(t)
 	key, first := k.key()
 	authenticate := func(secret string) error {
-		_, err := k.Authenticate(k.ctx(), key.ID, secret, maxAge)
+		_, _, err := k.Authenticate(k.ctx(), key.ID, secret, maxAge)
 		return err
 	}
 	want := func(what, secret string, want error) {

@@ -22,10 +22,10 @@ func TestViewAnswersFromMemory(t *testing.T) {
 	k.wantReads(0, func() {
 		for range 100 {
 			k.wantKey(key.ID, nil)
-			if _, err := k.Authenticate(k.ctx(), key.ID, secret, maxAge); err != nil {
+			if _, _, err := k.Authenticate(k.ctx(), key.ID, secret, maxAge); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := k.Authenticate(k.ctx(), key.ID, keystore.NewSecret().Reveal(), maxAge); !errors.Is(err, keystore.ErrCredentials) {
+			if _, _, err := k.Authenticate(k.ctx(), key.ID, keystore.NewSecret().Reveal(), maxAge); !errors.Is(err, keystore.ErrCredentials) {
 				t.Fatal(err)
 			}
 		}
@@ -266,7 +266,7 @@ func TestMadeUpKeyIDsDoNotReachTheStore(t *testing.T) {
 				continue
 			}
 			k.wantKey(id, keystore.ErrNotFound)
-			if _, err := k.Authenticate(k.ctx(), id, secret, maxAge); !errors.Is(err, keystore.ErrCredentials) {
+			if _, _, err := k.Authenticate(k.ctx(), id, secret, maxAge); !errors.Is(err, keystore.ErrCredentials) {
 				t.Fatal(err)
 			}
 		}
