@@ -13,10 +13,13 @@
 //	http.handlers.deployment_auth      caddymodule: the bearer check of one Deployment's routes
 //	admin.api.deployment_keys          admin: Deployments, keys and members on Caddy's admin endpoint
 //
+// The commands of Caddy's binary that call the admin API are in admin/cli.
+//
 // A Caddy with Caddy's standard modules and these is in cmd/caddy.
 package gateway
 
 import (
 	_ "github.com/deploymentkeys/gateway/admin"
+	_ "github.com/deploymentkeys/gateway/admin/cli"
 	_ "github.com/deploymentkeys/gateway/caddymodule"
 )

@@ -23,8 +23,9 @@ const modulePath = "github.com/deploymentkeys/gateway"
 // Packages below internal/ stand outside of it: each may import them, and they import only one another.
 var mayImport = map[string][]string{
 	"cmd/caddy":           {"."},
-	".":                   {"admin", "caddymodule"},
+	".":                   {"admin", "admin/cli", "caddymodule"},
 	"admin":               {"caddymodule", "keystore", "token"},
+	"admin/cli":           {"caddymodule", "keystore"},
 	"caddymodule":         {"keystore", "keystore/boltstore", "keystore/redisstore", "token"},
 	"keystore/boltstore":  {"keystore"},
 	"keystore/redisstore": {"keystore"},
@@ -40,7 +41,7 @@ var mayImport = map[string][]string{
 
 // mayUseCaddy are the packages that know Caddy. All others stay free of it, also by way of what they import, so that
 // the domain can be read, tested and reused without a web server.
-var mayUseCaddy = []string{"cmd/caddy", ".", "admin", "caddymodule"}
+var mayUseCaddy = []string{"cmd/caddy", ".", "admin", "admin/cli", "caddymodule"}
 
 // onlyIn names, for each module that one package alone knows, that package. Tests and test kits may look behind it.
 var onlyIn = map[string]string{

@@ -214,10 +214,54 @@ func redisKeys(t *testing.T, server *storetest.Redis) int {
 	return int(size)
 }
 
-// The commands of the operations manual, beside a gateway.
+// The commands of the operations manual, beside a gateway with the embedded store.
 func TestOperationsManual(t *testing.T) {
 	t.Parallel()
 	tour := newTour(t, func(caddyfile string) string { return caddyfile })
 	tour.start(runCommand)
-	tour.run(gatewaytest.ReadBlocks(t, "../docs/operations.md"))
+	tour.run(without(gatewaytest.ReadBlocks(t, operations), "redis-"))
+}
+
+const operations = "../docs/operations.md"
+
+// Its section about backups, beside a gateway with Redis.
+func TestRestoreOfRedis(t *testing.T) {
+	t.Parallel()
+	const first = `caddy deployment create "To try a restore" `
+	blocks := gatewaytest.ReadBlocks(t, operations)
+	begin := slices.IndexFunc(blocks, func(b gatewaytest.Block) bool { return strings.HasPrefix(b.Text, first) })
+	length := slices.IndexFunc(blocks[max(begin, 0):], func(b gatewaytest.Block) bool { return strings.HasPrefix(b.Text, "jq -c --argjson last") })
+	if begin < 0 || length < 0 {
+		t.Fatalf("%s has no section about backups that begins with %s", operations, first)
+	}
+	dir := t.TempDir()
+	port := strconv.Itoa(freePort(t))
+	url := "redis://127.0.0.1:" + port
+	secret := filepath.Join(dir, "secret")
+	writeTestFile(t, secret, newMasterSecret())
+	tour := newTour(t, func(caddyfile string) string {
+		caddyfile = strings.Replace(caddyfile, "# redis {env.REDIS_URL}", "redis "+url, 1)
+		return strings.Replace(caddyfile, "# secret {file./run/secrets/deployment_keys}", "secret {file."+secret+"}", 1)
+	})
+	writeTestFile(t, filepath.Join(tour.dir, "redis.conf"), "port "+port+"\nbind 127.0.0.1\nappendonly yes\nappendfsync always\nsave \"\"\n")
+	tour.env = append(tour.env, "REDIS_URL="+url)
+	server := exec.Command("redis-server", "redis.conf")
+	server.Dir = tour.dir
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = server.Process.Kill() // the commands end it
+		_ = server.Wait()
+	})
+	tour.start(runCommand)
+	tour.run(without(blocks[begin:begin+length+1], "keys.db"))
+	if !slices.ContainsFunc(blocks[begin:begin+length], func(b gatewaytest.Block) bool { return strings.Contains(b.Text, "redis-server") }) {
+		t.Error("nothing of Redis was restored")
+	}
+}
+
+// without leaves out the blocks that have a text in them.
+func without(blocks []gatewaytest.Block, text string) []gatewaytest.Block {
+	return slices.DeleteFunc(slices.Clone(blocks), func(b gatewaytest.Block) bool { return strings.Contains(b.Text, text) })
 }

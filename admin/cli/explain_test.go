@@ -1,7 +1,6 @@
-package admin
+package cli
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -61,20 +60,6 @@ func TestVerdictCodes(t *testing.T) {
 	for verdict, want := range map[string]int{"accepted": 0, "refused": 1, "unknown": 2, "": 2} {
 		if got := verdictCode(verdict); got != want {
 			t.Errorf("%q: %d, want %d", verdict, got, want)
-		}
-	}
-}
-
-func TestAnsweredError(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		"caddy responded with error: HTTP 400: {\"error\":\"token is missing\"}\n": "token is missing",
-		"caddy responded with error: HTTP 404: {\"error\":\"\"}\n":                 "caddy responded with error: HTTP 404: {\"error\":\"\"}",
-		"performing request: connection refused":                                   "performing request: connection refused",
-		"caddy responded with error: HTTP 404: \x1b[2J":                            "caddy responded with error: HTTP 404: �[2J",
-	} {
-		if got := answeredError(errors.New(text)).Error(); got != want {
-			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
 }

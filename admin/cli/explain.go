@@ -1,4 +1,4 @@
-package admin
+package cli
 
 import (
 	"encoding/json"
@@ -8,20 +8,19 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/deploymentkeys/gateway/caddymodule"
+	"github.com/deploymentkeys/gateway/keystore"
 )
 
 // maxToken is the longest text that is read as a token, in bytes. A header of a request has no room
 // for more.
 const maxToken = 32 << 10
 
-func explainCommand() *cobra.Command {
-	var client adminClient
+func explainCommand(client *client) *cobra.Command {
 	var deployment string
 	var scopes []string
 	var asJSON bool
@@ -63,7 +62,7 @@ wrongly, or the gateway or its store could not be asked.
 			for _, value := range scopes {
 				question.Scopes = append(question.Scopes, strings.Fields(value)...)
 			}
-			answer, err := client.call(http.MethodPost, "/tokens/explain", question)
+			answer, err := client.ask(cmd.Context(), http.MethodPost, "/tokens/explain", question)
 			if err != nil {
 				return fail(cmd, exitUsage, err)
 			}
@@ -85,7 +84,8 @@ wrongly, or the gateway or its store could not be asked.
 	cmd.Flags().StringVar(&deployment, "deployment", "", "Deployment that a request is for")
 	cmd.Flags().StringSliceVar(&scopes, "scope", nil, "Scope that a request needs; may be there more than once")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "Print the answer as JSON")
-	client.addFlags(cmd)
+	completeFlag(cmd, "scope", keystore.AllScopes.Names()...)
+	cmd.ValidArgsFunction = cobra.NoFileCompletions
 	return cmd
 }
 
@@ -124,49 +124,27 @@ func readToken(cmd *cobra.Command) (string, error) {
 
 // writeExplanation writes an explanation for people.
 func writeExplanation(w io.Writer, e caddymodule.Explanation) error {
-	var text strings.Builder
-	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	row := func(cells ...string) {
-		for i, cell := range cells {
-			cells[i] = plain(cell)
-		}
-		fmt.Fprintln(table, strings.Join(cells, "\t"))
-	}
-	row("CHECK", "RESULT", "DETAIL")
+	table := newTable("CHECK", "RESULT", "DETAIL")
 	skipped := false
 	for _, check := range e.Checks {
-		row(check.Check, strings.ToUpper(check.Result), check.Detail)
+		table.row(check.Check, strings.ToUpper(check.Result), check.Detail)
 		skipped = skipped || check.Result == "skipped"
 	}
-	_ = table.Flush() // into memory
 	if said := e.Token; said != nil {
-		fmt.Fprintln(&text, "\nThe token says, whether that is proven or not:")
-		for _, field := range []struct{ name, value string }{
-			{"subject", said.Subject},
-			{"client_id", said.ClientID},
-			{"deployment", said.DeploymentID},
-			{"scope", said.Scope},
-			{"issued", showTime(said.IssuedAt)},
-			{"expires", showTime(said.ExpiresAt)},
-			{"issuer", said.Issuer},
-			{"audience", said.Audience},
-			{"jti", said.ID},
-			{"signed with", strings.TrimSpace(said.Algorithm + " " + said.KeyID)},
-		} {
-			if field.value != "" {
-				row("  "+field.name, field.value)
-			}
-		}
-		_ = table.Flush()
+		table.line("\nThe token says, whether that is proven or not:")
+		table.field("  subject", said.Subject)
+		table.field("  client_id", said.ClientID)
+		table.field("  deployment", said.DeploymentID)
+		table.field("  scope", said.Scope)
+		table.field("  issued", claimedTime(said.IssuedAt))
+		table.field("  expires", claimedTime(said.ExpiresAt))
+		table.field("  issuer", said.Issuer)
+		table.field("  audience", said.Audience)
+		table.field("  jti", said.ID)
+		table.field("  signed with", strings.TrimSpace(said.Algorithm+" "+said.KeyID))
 	}
-	fmt.Fprintf(&text, "\n%s\n", verdict(e, skipped))
-	// What has no detail is filled up with blanks.
-	for line := range strings.Lines(text.String()) {
-		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
-			return err
-		}
-	}
-	return nil
+	table.line("\n" + verdict(e, skipped))
+	return table.writeTo(w)
 }
 
 // verdict is the last line: the verdict, and what a request is answered.
@@ -181,7 +159,8 @@ func verdict(e caddymodule.Explanation, skipped bool) string {
 	return "Verdict: accepted. A request with this token is passed on."
 }
 
-func showTime(t time.Time) string {
+// claimedTime shows a time of a token, to the second and as a server's log has it.
+func claimedTime(t time.Time) string {
 	if t.IsZero() || t.Unix() <= 0 {
 		return ""
 	}
