@@ -131,13 +131,23 @@ func (a *API) Handler() http.Handler {
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// ServeMux answers a path that is not clean with a redirect, which some clients follow
-		// with another method.
-		if strings.Contains(r.URL.EscapedPath(), "//") || strings.Contains(r.URL.EscapedPath(), "/.") {
+		// with another method. Other segments may begin with a dot: a user may be called so.
+		if path := r.URL.EscapedPath(); strings.Contains(path, "//") || hasDotSegment(path) {
 			writeError(w, &apiError{http.StatusNotFound, "there is nothing at this path"})
 			return
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// hasDotSegment reports whether a path, as it was sent, has a segment . or .. in it.
+func hasDotSegment(path string) bool {
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *API) serve(w http.ResponseWriter, r *http.Request, calls map[string]call) {

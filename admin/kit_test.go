@@ -13,8 +13,11 @@ import (
 	"github.com/deploymentkeys/gateway/keystore/boltstore"
 )
 
+// A jsonObject is one as encoding/json decodes it.
+type jsonObject = map[string]any
+
 // newAPI is an API on an embedded store of its own.
-func newAPI(t *testing.T, configure func(*API)) http.Handler {
+func newAPI(t testing.TB, configure func(*API)) http.Handler {
 	t.Helper()
 	store, err := boltstore.Open(filepath.Join(t.TempDir(), "keys.db"), boltstore.Options{})
 	if err != nil {

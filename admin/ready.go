@@ -30,7 +30,7 @@ func (a *API) serveReady(w http.ResponseWriter, r *http.Request) {
 	age, known, err := a.Ready(r.Context())
 	answer := readyJSON{Ready: err == nil}
 	if known {
-		seconds := age.Round(time.Millisecond).Seconds()
+		seconds := float64(age.Round(time.Millisecond).Milliseconds()) / 1000 // 1.574; Seconds has 1.5739999999999998
 		answer.AgeSeconds = &seconds
 	}
 	status := http.StatusOK

@@ -24,6 +24,7 @@ func TestReadyAnswers(t *testing.T) {
 		body   string
 	}{
 		"ready":                         {"GET", 412_345 * time.Microsecond, true, nil, 200, `{"ready":true,"age_seconds":0.412}`},
+		"an age that floats round":      {"GET", 1574 * time.Millisecond, true, nil, 200, `{"ready":true,"age_seconds":1.574}`},
 		"knows nothing":                 {"GET", 0, false, nil, 200, `{"ready":true,"age_seconds":null}`},
 		"not ready":                     {"GET", 12 * time.Second, true, keystore.ErrUnavailable, 503, `{"error":"store unavailable","ready":false,"age_seconds":12}`},
 		"not ready, whatever the error": {"GET", 0, false, errors.New("not <that>"), 503, `{"error":"not <that>","ready":false,"age_seconds":null}`},
