@@ -54,6 +54,9 @@ func startTestGateway(t testing.TB) *testGateway {
 			"http": object{"servers": object{"site": object{
 				"listen":          list{"unix/" + socket},
 				"automatic_https": object{"disable": true},
+
+				// A socket has no address: the test is a proxy that tells one.
+				"trusted_proxies_unix": true,
 				"routes": list{
 					object{
 						"match":  list{object{"path": list{"/airflow"}}},
@@ -94,6 +97,7 @@ func (g *testGateway) ask(t testing.TB, method, path, body string, status int, e
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.Header.Set("X-Forwarded-For", "192.0.2.7")
 	edit(r)
 	response, err := g.site.Do(r)
 	if err != nil {

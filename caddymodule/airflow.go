@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 
@@ -39,26 +38,37 @@ func callerOf(r *http.Request) (*identity, error) {
 // by which its tasks report, with which a client could do anything.
 const airflowAPI = "/api/v2/"
 
-// apiOnly refuses a path that is not of the REST API, at the root or under one of the prefixes. The
-// path is as Airflow reads it: decoded once, cases apart.
+// isAPI says whether a path is of the REST API that is under prefix. The path is as Airflow reads it:
+// decoded once, cases apart.
 //
 // Login and logout are in the API too. A logout ends the credential that came with the request:
 // here it is the gateway's own.
-func apiOnly(w http.ResponseWriter, r *http.Request, prefixes ...string) (passed bool, err error) {
-	refused := checkPath(r)
-	if refused != nil {
-		return false, refused.write(w)
-	}
-	for _, prefix := range append(prefixes, "") {
-		rest, ok := strings.CutPrefix(r.URL.Path, prefix+airflowAPI)
-		if ok && rest != "auth" && !strings.HasPrefix(rest, "auth/") {
-			return true, nil
-		}
-	}
-	return false, writeJSON(w, http.StatusNotFound, map[string]string{
+func isAPI(path, prefix string) bool {
+	rest, ok := strings.CutPrefix(path, prefix+airflowAPI)
+	return ok && rest != "auth" && !strings.HasPrefix(rest, "auth/")
+}
+
+// notTheAPI is the answer to any other path than those of the REST API under prefix.
+func notTheAPI(w http.ResponseWriter, r *http.Request, prefix string) error {
+	withoutBody(w, r)
+	return writeJSON(w, http.StatusNotFound, map[string]string{
 		"error":             "not_found",
-		"error_description": "only the REST API of Airflow is to be had here: " + airflowAPI + ", without " + airflowAPI + "auth",
+		"error_description": printable("only the REST API of Airflow is to be had here: " + prefix + airflowAPI + ", without " + prefix + airflowAPI + "auth"),
 	})
+}
+
+// refuseAtAirflow answers somebody whose credential deployment_auth has let pass. It is counted, told
+// and entered as any refusal, but not among those of deployment_auth, which has counted the request.
+func (a *App) refuseAtAirflow(w http.ResponseWriter, r *http.Request, id *identity, deployment string, refused *refusal) error {
+	refused.keyID, refused.user, refused.keyDeploymentID = id.keyID, id.user, id.deploymentID
+	refused.deploymentID = deployment
+	ip := clientIP(r)
+	a.refused(&metrics.airflow, refused, ip, zap.String("remote_ip", ip), zap.String("method", r.Method))
+	withoutBody(w, r)
+	if refused.code != codeUnavailable {
+		w.Header().Set("WWW-Authenticate", refused.bearerChallenge(defaultRealm))
+	}
+	return refused.write(w)
 }
 
 // forwardedByCaddy are the X-Forwarded headers that reverse_proxy sets anew, or leaves to a proxy that
@@ -68,7 +78,14 @@ var forwardedByCaddy = [...]string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Fo
 // credentialsOnly makes authorization the one credential of a request: Airflow would also take a
 // session from a cookie. The headers of a proxy by which an application can be moved to another path
 // are removed too.
-func credentialsOnly(header http.Header, authorization string) {
+//
+// Trailers are not passed on at all. There are servers that add them to the headers, and the API of
+// Airflow knows none. What net/http finds at the end of the body it adds to the request that it has
+// read, of which Caddy's handlers have a copy.
+func credentialsOnly(r *http.Request, authorization string) {
+	r.Trailer = nil
+	header := r.Header
+	readableOnly(header)
 	for name := range header {
 		switch plain := strings.ReplaceAll(strings.ToLower(name), "_", "-"); {
 		case plain == "cookie", plain == "proxy-authorization", plain == "authorization",
@@ -83,39 +100,13 @@ func credentialsOnly(header http.Header, authorization string) {
 	takeOutOfConnection(header, func(name string) bool { return strings.EqualFold(name, "Authorization") })
 }
 
-// withoutCookies is an answer of Airflow without the sessions that it would give to a browser: they
-// would be the gateway's own.
-type withoutCookies struct {
-	*caddyhttp.ResponseWriterWrapper
-}
-
-func newWithoutCookies(w http.ResponseWriter) withoutCookies {
-	return withoutCookies{&caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
-}
-
-// WriteHeader implements [http.ResponseWriter].
-func (w withoutCookies) WriteHeader(status int) {
-	w.Header().Del("Set-Cookie")
-	w.ResponseWriterWrapper.WriteHeader(status)
-}
-
-// Write implements [http.ResponseWriter]: it sends the header if nothing did.
-func (w withoutCookies) Write(p []byte) (int, error) {
-	w.Header().Del("Set-Cookie")
-	return w.ResponseWriterWrapper.Write(p)
-}
-
-// ReadFrom implements [io.ReaderFrom]: as Write.
-func (w withoutCookies) ReadFrom(r io.Reader) (int64, error) {
-	w.Header().Del("Set-Cookie")
-	return w.ResponseWriterWrapper.ReadFrom(r)
-}
-
 // noAirflow is the answer when Airflow cannot be asked in the name of the client: it is not theirs to
 // mend.
-func (a *App) noAirflow(w http.ResponseWriter, deployment string, cause error) error {
+func (a *App) noAirflow(w http.ResponseWriter, r *http.Request, deployment string, cause error) error {
+	metrics.airflow.refused[codeUnavailable].Inc()
 	if !errors.Is(cause, context.Canceled) { // of a client that went away
 		a.faults.Error("no access to Airflow", zap.String("deployment", deployment), zap.Error(cause))
 	}
+	withoutBody(w, r)
 	return (&refusal{code: codeUnavailable, description: "the gateway has no access to the Airflow of this Deployment right now; try again"}).write(w)
 }

@@ -4,27 +4,77 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// mostHeld is how much of an answer is held back, in bytes. Those of Airflow to a token are of some
-// dozens.
-const mostHeld = 4 << 10
+const (
+	// mostHeld is how much of an answer is held back, in bytes. Those of Airflow to a token are of some
+	// dozens.
+	mostHeld = 4 << 10
+
+	// mostDropped is how much of an answer is read that nobody gets, in bytes. To its end it is read
+	// only so that the connection can be used again.
+	mostDropped = 1 << 20
+)
+
+var errDropped = errors.New("an answer that refuses the token of the gateway is too long to be read to its end")
 
 // airflowAnswer passes an answer of Airflow on, unless Airflow refuses the token that came with the
 // request: that is not the client's, and none of its business. 401 always says that, and 403 may,
 // which is why its beginning is held back.
 type airflowAnswer struct {
 	withoutCookies
-	before http.Header // what was set when the request was passed on
-	status int         // of an answer that is held back, or 0
-	body   []byte
+	before  http.Header // what was set when the request was passed on
+	status  int         // of an answer that is held back, or 0
+	head    http.Header // of it
+	body    []byte
+	dropped int // bytes of a 401
 }
 
 func newAirflowAnswer(w http.ResponseWriter) *airflowAnswer {
 	return &airflowAnswer{withoutCookies: newWithoutCookies(w), before: w.Header().Clone()}
+}
+
+// passOn lets next, which is Airflow, answer a request. If Airflow refuses the token, nothing of its
+// answer is left, and another one can be given.
+func (a *airflowAnswer) passOn(next caddyhttp.Handler, r *http.Request) (tokenRefused bool, err error) {
+	defer func() {
+		if !tokenRefused {
+			metrics.airflow.passed.Inc()
+		}
+	}()
+	if err := a.ask(next, r); err != nil {
+		return false, err
+	}
+	if a.refused() {
+		a.setHeader(a.before)
+		return true, nil
+	}
+	return false, a.release()
+}
+
+func (a *airflowAnswer) ask(next caddyhttp.Handler, r *http.Request) (err error) {
+	defer func() {
+		if a.status != 0 {
+			a.setHeader(a.head) // what was added since are trailers
+		}
+		a.end()
+		if a.dropped > mostDropped {
+			// It is known what Airflow says. An answer that cannot be written is an error to some
+			// handlers, and reverse_proxy panics.
+			if p := recover(); p != nil && p != http.ErrAbortHandler {
+				panic(p)
+			}
+			err = nil
+		}
+	}()
+	return next.ServeHTTP(a, r)
 }
 
 // refused says whether Airflow has refused the token.
@@ -39,7 +89,7 @@ func (a *airflowAnswer) refused() bool {
 }
 
 // plain is what is held back, without the compression that the client has asked for: Airflow also
-// compresses what becomes longer by it.
+// compresses what becomes longer by it. It is not asked for any other: see readableOnly.
 func (a *airflowAnswer) plain() []byte {
 	if a.Header().Get("Content-Encoding") != "gzip" {
 		return a.body
@@ -67,17 +117,16 @@ func (a *airflowAnswer) release() error {
 	return err
 }
 
-// discard forgets an answer that is held back, so that another one can be given.
-func (a *airflowAnswer) discard() {
+func (a *airflowAnswer) setHeader(to http.Header) {
 	header := a.Header()
 	clear(header)
-	maps.Copy(header, a.before)
+	maps.Copy(header, to)
 }
 
 // WriteHeader implements [http.ResponseWriter].
 func (a *airflowAnswer) WriteHeader(status int) {
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
-		a.status = status
+		a.status, a.head = status, a.Header().Clone()
 		return
 	}
 	a.withoutCookies.WriteHeader(status)
@@ -88,9 +137,13 @@ func (a *airflowAnswer) Write(p []byte) (int, error) {
 	switch {
 	case a.status == 0:
 		return a.withoutCookies.Write(p)
+	case a.status == http.StatusUnauthorized:
+		if a.dropped += len(p); a.dropped > mostDropped {
+			return 0, errDropped
+		}
 	case len(a.body)+len(p) <= mostHeld:
 		a.body = append(a.body, p...)
-	case a.status == http.StatusForbidden: // too long to be about a token
+	default: // too long to be about a token
 		if err := a.release(); err != nil {
 			return 0, err
 		}
@@ -112,7 +165,26 @@ func (a *airflowAnswer) FlushError() error {
 	if a.status != 0 {
 		return nil
 	}
-	return http.NewResponseController(a.withoutCookies.ResponseWriterWrapper).Flush()
+	return a.withoutCookies.FlushError()
+}
+
+// readableOnly lets Airflow compress an answer only as plain can read it, if the client takes that.
+// Every client takes an answer that is not compressed, and what is not asked for is left to
+// reverse_proxy, which asks for gzip and unpacks it.
+func readableOnly(header http.Header) {
+	asked, ok := header["Accept-Encoding"]
+	if !ok {
+		return
+	}
+	encoding := "identity"
+	for coding := range strings.SplitSeq(strings.Join(asked, ","), ",") {
+		name, weight, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(coding, " ", "")), ";")
+		unwanted := weight != "" && strings.Trim(weight, "q=0.") == ""
+		if name == "gzip" && !unwanted {
+			encoding = "gzip"
+		}
+	}
+	header["Accept-Encoding"] = []string{encoding}
 }
 
 // Interface guards

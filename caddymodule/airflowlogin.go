@@ -30,8 +30,8 @@ func init() {
 // 503, and the next request has the new token. While it cannot log in, requests are answered 503.
 //
 // Airflow gets no other credential: cookies are removed, and so are the cookies of its answers. Only
-// its REST API is to be had, at /api/v2/ or below the path of url, without /api/v2/auth; any other
-// path is answered 404.
+// its REST API is to be had, at /api/v2/ below the path of url, without /api/v2/auth; any other path is
+// answered 404.
 type AirflowLogin struct {
 	// The ID of the Deployment that this Airflow is of. A credential of another one is refused, even
 	// when deployment_auth let it pass. Required.
@@ -123,38 +123,35 @@ func (h *AirflowLogin) ServeHTTP(w http.ResponseWriter, r *http.Request, next ca
 		return err
 	}
 	if id.deploymentID != h.Deployment {
-		refused := refuse(codeInsufficientScope, "this credential is of Deployment "+id.deploymentID+", and the request is for another")
-		h.app.report(refused)
-		w.Header().Set("WWW-Authenticate", refused.bearerChallenge(defaultRealm))
-		return refused.write(w)
+		return h.app.refuseAtAirflow(w, r, id, h.Deployment, otherDeployment(*id, h.Deployment))
 	}
-	if passed, err := apiOnly(w, r, h.path); !passed {
-		return err
+	if refused := checkPath(r); refused != nil {
+		return h.app.refuseAtAirflow(w, r, id, h.Deployment, refused)
+	}
+	// Not at the root of a URL with a path, although Airflow serves its API there too: with several
+	// Airflows behind one host, that may be another one.
+	if !isAPI(r.URL.Path, h.path) {
+		return notTheAPI(w, r, h.path)
 	}
 	login, err := h.session.token(r.Context())
 	if err != nil {
-		return h.unavailable(w, err)
+		return h.unavailable(w, r, err)
 	}
 	repeat, err := repeatable(r)
 	if err != nil {
 		return caddyhttp.Error(http.StatusBadRequest, err) // the client did not send what it had announced
 	}
 	for {
-		answer := newAirflowAnswer(w)
-		credentialsOnly(r.Header, "Bearer "+login.token)
-		if err := next.ServeHTTP(answer, r); err != nil {
+		credentialsOnly(r, "Bearer "+login.token)
+		if tokenRefused, err := newAirflowAnswer(w).passOn(next, r); !tokenRefused {
 			return err
 		}
-		if !answer.refused() {
-			return answer.release()
-		}
-		answer.discard()
 		fresh, err := h.session.replace(r.Context(), login)
 		switch {
 		case err != nil:
-			return h.unavailable(w, err)
+			return h.unavailable(w, r, err)
 		case repeat == nil:
-			return h.unavailable(w, errors.New("the request was too long to be repeated with it"))
+			return h.unavailable(w, r, errors.New("the request was too long to be repeated with it"))
 		}
 		login, repeat, r.Body = fresh, nil, repeat()
 	}
@@ -178,8 +175,8 @@ func repeatable(r *http.Request) (func() io.ReadCloser, error) {
 }
 
 // unavailable is the answer when there is no token that Airflow takes.
-func (h *AirflowLogin) unavailable(w http.ResponseWriter, cause error) error {
-	return h.app.noAirflow(w, h.Deployment, cause)
+func (h *AirflowLogin) unavailable(w http.ResponseWriter, r *http.Request, cause error) error {
+	return h.app.noAirflow(w, r, h.Deployment, cause)
 }
 
 // Interface guards

@@ -109,14 +109,20 @@ func newTestLogin(f *fakeAirflow) *AirflowLogin {
 	}
 }
 
+// ofDep1 is a request as one that deployment_auth has let pass for a key of dep1.
+func ofDep1(method, path string, body io.Reader) *http.Request {
+	r := withReplacer(httptest.NewRequest(method, path, body))
+	caddyhttp.SetVar(r.Context(), identityVar, &identity{keyID: "key", deploymentID: "dep1", scopes: keystore.AllScopes})
+	return r
+}
+
 // ask sends a request as one that deployment_auth has let pass.
 func ask(t *testing.T, h caddyhttp.MiddlewareHandler, f *fakeAirflow, method, path, body string) *httptest.ResponseRecorder {
 	t.Helper()
-	r := withReplacer(httptest.NewRequest(method, path, strings.NewReader(body)))
+	r := ofDep1(method, path, strings.NewReader(body))
 	if method == http.MethodPost {
 		r.Header.Set("Accept-Encoding", "gzip")
 	}
-	caddyhttp.SetVar(r.Context(), identityVar, &identity{keyID: "key", deploymentID: "dep1", scopes: keystore.AllScopes})
 	w := httptest.NewRecorder()
 	if err := h.ServeHTTP(w, r, f); err != nil {
 		t.Fatal(err)
@@ -169,7 +175,7 @@ func TestAirflowLoginIsOneForAll(t *testing.T) {
 	h := newTestLogin(f)
 	var all sync.WaitGroup
 	for range 50 {
-		all.Go(func() { wantStatus(t, ask(t, h, f, http.MethodGet, "/api/v2/dags", ""), http.StatusOK) })
+		all.Go(func() { wantStatus(t, ask(t, h, f, http.MethodGet, "/etl/api/v2/dags", ""), http.StatusOK) })
 	}
 	all.Wait()
 	if f.logins != 1 {
@@ -271,6 +277,21 @@ func TestAirflowLoginIsGivenToNobodyElse(t *testing.T) {
 	if f.logins != 0 {
 		t.Errorf("%d logins, want none", f.logins)
 	}
+}
+
+// Airflow serves its API at the root as well. Behind a host of several Airflows it may be another one.
+func TestAirflowLoginIsNotForTheRoot(t *testing.T) {
+	t.Parallel()
+	f := newFakeAirflow()
+	h := newTestLogin(f)
+	wantStatus(t, ask(t, h, f, http.MethodGet, "/api/v2/dags", ""), http.StatusNotFound)
+	if f.logins != 0 {
+		t.Errorf("%d logins, want none", f.logins)
+	}
+	h.path = "" // of a URL without a path
+	wantStatus(t, ask(t, h, f, http.MethodGet, "/api/v2/dags", ""), http.StatusOK)
+	wantStatus(t, ask(t, h, f, http.MethodGet, "/etl/api/v2/dags", ""), http.StatusNotFound)
+	wantStatus(t, ask(t, h, f, http.MethodGet, "/api/v2/auth/logout", ""), http.StatusNotFound)
 }
 
 func TestLifetimeOfAnAirflowToken(t *testing.T) {

@@ -3,12 +3,15 @@ package caddymodule
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -28,6 +31,8 @@ type airflowSession struct {
 	logins  singleflight.Group
 	current atomic.Pointer[airflowLoginToken] // nil: none, or none that Airflow takes
 	failed  atomic.Pointer[failedLogin]       // nil: not yet
+
+	renewing atomic.Bool // while the current one still serves
 }
 
 // An airflowLoginToken is a token that Airflow has given.
@@ -74,7 +79,7 @@ func (s *airflowSession) token(ctx context.Context) (*airflowLoginToken, error) 
 	current, now := s.current.Load(), s.now()
 	if current != nil && now.Before(current.expiresAt) {
 		if !now.Before(current.renewAt) && s.recentFailure() == nil {
-			s.logins.DoChan("", s.login)
+			s.renew()
 		}
 		return current, nil
 	}
@@ -82,6 +87,18 @@ func (s *airflowSession) token(ctx context.Context) (*airflowLoginToken, error) 
 		return nil, err
 	}
 	return s.wait(ctx)
+}
+
+// renew logs in once more, and nobody waits for it. Of all the requests that come meanwhile, only the
+// first one has anything to do with it.
+func (s *airflowSession) renew() {
+	if !s.renewing.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		defer s.renewing.Store(false)
+		_, _, _ = s.logins.Do("", s.login) // a failure is kept in failed
+	}()
 }
 
 // replace is another token than the one that Airflow has refused.
@@ -142,16 +159,18 @@ func (s *airflowSession) ask() (string, error) {
 	}
 	response, err := s.client.Post(s.base+"/auth/token", "application/json", bytes.NewReader(body))
 	if err != nil {
-		return "", err
+		return "", unanswered(err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusCreated && response.StatusCode != http.StatusOK {
-		// What it says is not repeated: an Airflow that is badly set up may repeat the password.
-		return "", fmt.Errorf("the answer is %s", response.Status)
+		// What else it says, in its reason phrase too, is not repeated: what is badly set up may repeat
+		// the password.
+		status := strconv.Itoa(response.StatusCode) + " " + http.StatusText(response.StatusCode)
+		return "", fmt.Errorf("the answer is %s", strings.TrimSpace(status))
 	}
 	answer, err := io.ReadAll(io.LimitReader(response.Body, mostLoginBody))
 	if err != nil {
-		return "", err
+		return "", unanswered(err)
 	}
 	var given struct {
 		AccessToken string `json:"access_token"`
@@ -160,6 +179,26 @@ func (s *airflowSession) ask() (string, error) {
 		return "", errors.New("the answer has no access_token")
 	}
 	return given.AccessToken, nil
+}
+
+// unanswered is why there is no answer, as far as it can be told. Errors of net/http about what it
+// cannot read repeat it: the line that is not HTTP, or the Location that is no URL. In it could be the
+// password.
+func unanswered(err error) error {
+	var connection *net.OpError
+	var certificate *tls.CertificateVerificationError
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.As(err, &connection):
+		return connection
+	case errors.As(err, &certificate):
+		return certificate
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Errorf("it takes longer than %s", loginTimeout)
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return http.ErrSchemeMismatch
+	}
+	return errors.New("the answer cannot be read: look whether url is that of an Airflow")
 }
 
 // lifetimeOf is how long a token of Airflow is valid, by its claims. It is not verified: it comes from

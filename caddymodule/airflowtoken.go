@@ -133,32 +133,29 @@ func (h *AirflowToken) ServeHTTP(w http.ResponseWriter, r *http.Request, next ca
 	if err != nil {
 		return err
 	}
-	if passed, err := apiOnly(w, r, "/"+id.deploymentID); !passed {
-		return err
+	if refused := checkPath(r); refused != nil {
+		return h.app.refuseAtAirflow(w, r, id, id.deploymentID, refused)
+	}
+	// At the root too, where an Airflow with a host of its own has its API. If it is another one that
+	// answers there, it refuses the token, which is not for it.
+	prefix := "/" + id.deploymentID
+	if !isAPI(r.URL.Path, prefix) && !isAPI(r.URL.Path, "") {
+		return notTheAPI(w, r, prefix)
 	}
 	role, ok := h.roleOf(id.scopes)
 	if !ok {
-		refused := refuse(codeInsufficientScope, "none of the scopes of this credential gives a role in Airflow")
-		h.app.report(refused)
-		w.Header().Set("WWW-Authenticate", refused.bearerChallenge(defaultRealm))
-		return refused.write(w)
+		return h.app.refuseAtAirflow(w, r, id, id.deploymentID,
+			refuse(codeInsufficientScope, "none of the scopes of this credential gives a role in Airflow"))
 	}
 	raw, err := h.app.issueForAirflow(r.Context(), id, role, h.lifetime)
 	if err != nil {
-		refused := unavailable(err)
-		h.app.report(refused)
-		return refused.write(w)
+		return h.app.refuseAtAirflow(w, r, id, id.deploymentID, unavailable(err))
 	}
-	credentialsOnly(r.Header, "Bearer "+raw)
-	answer := newAirflowAnswer(w)
-	if err := next.ServeHTTP(answer, r); err != nil {
+	credentialsOnly(r, "Bearer "+raw)
+	if tokenRefused, err := newAirflowAnswer(w).passOn(next, r); !tokenRefused {
 		return err
 	}
-	if answer.refused() {
-		answer.discard()
-		return h.app.noAirflow(w, id.deploymentID, errNotTrusted)
-	}
-	return answer.release()
+	return h.app.noAirflow(w, r, id.deploymentID, errNotTrusted)
 }
 
 // errNotTrusted is a mistake in the configuration of Airflow, or a set of keys that it has not read

@@ -28,7 +28,7 @@ const (
 	auditRepeat = 10 * time.Minute
 
 	// mostProvenKinds and mostUnprovenKinds bound how many kinds are told apart at a time. Of those
-	// beyond, the handler and the error are kept; there are some sixty of these at most.
+	// beyond, the handler and the error are kept; there are some seventy of these at most.
 	mostProvenKinds   = 700
 	mostUnprovenKinds = 300
 

@@ -9,7 +9,7 @@ import (
 // What the gateway tells Prometheus, on Caddy's /metrics. All names begin with
 // caddy_deployment_keys_, and no label has a value that a client or a number of keys decides.
 //
-//	requests_total{handler,outcome}             requests that deployment_auth and the OAuth endpoints decided
+//	requests_total{handler,outcome}             requests that deployment_auth, the OAuth endpoints and the handlers for Airflow decided
 //	view_lookups_total{result}                  hit: answered from memory; miss: the store was asked
 //	store_calls_total{operation,outcome}        calls of the store
 //	store_call_duration_seconds{operation}      how long they took, without next, which waits for news
@@ -47,14 +47,14 @@ type collectors struct {
 	auditErrors   prometheus.Counter
 	allCollectors []prometheus.Collector
 
-	auth, token, revoke, introspect, userToken requestCounters
+	auth, token, revoke, introspect, userToken, airflow requestCounters
 }
 
 func newCollectors() *collectors {
 	c := &collectors{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "requests_total",
-			Help: "Requests by handler (auth: the bearer check; token, revoke, introspect, user_token: the OAuth endpoints and POST /token) and outcome (passed, or the error of the answer).",
+			Help: "Requests by handler (auth: the bearer check; token, revoke, introspect, user_token: the OAuth endpoints and POST /token; airflow: what deployment_airflow_login and deployment_airflow_token get, which auth has passed) and outcome (passed, or the error of the answer).",
 		}, []string{"handler", "outcome"}),
 		store: newStoreMetrics(),
 		nodes: newNodeCollector(),
@@ -74,6 +74,7 @@ func newCollectors() *collectors {
 	}
 	for name, counters := range map[string]*requestCounters{
 		"auth": &c.auth, "token": &c.token, "revoke": &c.revoke, "introspect": &c.introspect, "user_token": &c.userToken,
+		"airflow": &c.airflow,
 	} {
 		*counters = newRequestCounters(c.requests, name)
 	}

@@ -2,6 +2,7 @@ package airflow
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -23,6 +24,7 @@ func newRecorder(t *testing.T) *recorder {
 	t.Helper()
 	r := new(recorder)
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		_, _ = io.Copy(io.Discard, request.Body) // after it come the trailers
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.seen = append(r.seen, request)
@@ -118,6 +120,20 @@ func (g *gateway) smuggling(t *testing.T, a *airflow, admin string, port int, mi
 		}
 		for _, name := range []string{"X-Deployment-Id", "Authorization", "x_deployment_user"} {
 			gatewaytest.Raw(t, port, request(name)).Want(http.StatusBadRequest)
+		}
+		for _, name := range []string{"Cookie", "X-Remote-User", "X-Forwarded-Prefix"} {
+			toMirror := strings.Replace(request(name), "\nHost: x\n", "\nHost: x\nX-Mirror: yes\n", 1)
+			unannounced := strings.Replace(toMirror, "\nTrailer: "+name+"\n", "\n", 1)
+			for _, sent := range []string{toMirror, unannounced} {
+				gatewaytest.Raw(t, port, sent).Want(http.StatusOK)
+				taken := mirror.take()
+				if len(taken) != 1 {
+					t.Fatalf("trailer %s: the upstream got %d requests, want 1", name, len(taken))
+				}
+				if len(taken[0].Trailer) > 0 {
+					t.Errorf("trailer %s: the upstream got %v", name, taken[0].Trailer)
+				}
+			}
 		}
 	})
 }
