@@ -13,7 +13,7 @@ ARGS ?=
 # The tools are built without -race, which would make them many times slower; they load packages with the flags above.
 tool = $$(GOFLAGS='$(FLAGS)' go tool -modfile=tools/go.mod -n $(1))
 
-.PHONY: help test test-registry test-airflow lint lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile build bench-go figures needs clean
+.PHONY: help test test-registry test-airflow screenshots lint lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile build bench-go figures needs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ test-airflow: needs ## run the tests with real Airflows; installs Python and Air
 	tools/airflow-venv examples/airflow/requirements-airflow2.txt
 	go list -export ./integration/airflow ./examples/deploy-api ./cmd/caddy >/dev/null
 	go test -count=1 -timeout 30m $(ARGS) ./integration/airflow
+
+# The console's pages as its documentation shows them.
+screenshots: needs ## make the screenshots of the console in docs/images
+	DEPLOYMENT_KEYS_SCREENSHOTS=$(CURDIR)/docs/images go test -count=1 -timeout 10m $(ARGS) -run '^TestScreenshots$$' ./integration/console
 
 lint: lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile ## check modules, formatting, and the code by vet and staticcheck
 

@@ -11,6 +11,7 @@
 //	deployment_keys                    caddymodule: the app: store, master secret, signing keys, token settings
 //	http.handlers.deployment_token     caddymodule: the token endpoint and its metadata
 //	http.handlers.deployment_auth      caddymodule: the bearer check of one Deployment's routes
+//	http.handlers.deployment_console   admin/console: the pages on which users manage Deployments, keys and members
 //	admin.api.deployment_keys          admin: Deployments, keys and members on Caddy's admin endpoint
 //
 // The commands of Caddy's binary that call the admin API are in admin/cli.
@@ -21,5 +22,6 @@ package gateway
 import (
 	_ "github.com/deploymentkeys/gateway/admin"
 	_ "github.com/deploymentkeys/gateway/admin/cli"
+	_ "github.com/deploymentkeys/gateway/admin/console"
 	_ "github.com/deploymentkeys/gateway/caddymodule"
 )

@@ -133,6 +133,7 @@ func TestXcaddyBuild(t *testing.T) {
 		"deployment_keys",
 		"http.handlers.deployment_token",
 		"http.handlers.deployment_auth",
+		"http.handlers.deployment_console",
 		"admin.api.deployment_keys",
 	} {
 		if !slices.Contains(modules, id) {

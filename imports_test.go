@@ -18,12 +18,13 @@ const modulePath = "github.com/deploymentkeys/gateway"
 // mayImport says, for each package, which packages of this module it may import outside its tests. Paths are relative to
 // the module; the root package is ".". Imports go down only:
 //
-//	cmd/caddy -> gateway -> admin -> caddymodule -> keystore, token
+//	cmd/caddy -> gateway -> admin/console -> admin -> caddymodule -> keystore, token
 //
 // Packages below internal/ stand outside of it: each may import them, and they import only one another.
 var mayImport = map[string][]string{
 	"cmd/caddy":           {"."},
-	".":                   {"admin", "admin/cli", "caddymodule"},
+	".":                   {"admin", "admin/cli", "admin/console", "caddymodule"},
+	"admin/console":       {"admin", "caddymodule", "keystore", "token"},
 	"admin":               {"caddymodule", "keystore", "token"},
 	"admin/cli":           {"caddymodule", "keystore"},
 	"caddymodule":         {"keystore", "keystore/boltstore", "keystore/redisstore", "token"},
@@ -37,11 +38,12 @@ var mayImport = map[string][]string{
 
 	"integration/gatewaytest": {},
 	"integration/airflow":     {},
+	"integration/console":     {},
 }
 
 // mayUseCaddy are the packages that know Caddy. All others stay free of it, also by way of what they import, so that
 // the domain can be read, tested and reused without a web server.
-var mayUseCaddy = []string{"cmd/caddy", ".", "admin", "admin/cli", "caddymodule"}
+var mayUseCaddy = []string{"cmd/caddy", ".", "admin", "admin/cli", "admin/console", "caddymodule"}
 
 // onlyIn names, for each module that one package alone knows, that package. Tests and test kits may look behind it.
 var onlyIn = map[string]string{

@@ -12,17 +12,28 @@ import (
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
-// API is the admin API as an http.Handler. It does no authorization: whoever mounts it decides
-// who may call it, and refuses requests that a foreign web page has a browser send: some calls need
-// no body, and with that no browser asks before it sends them. Caddy's admin endpoint does both.
-// JSON in and out; errors are {"error": "..."}.
+// API is the admin API as an http.Handler. Unless it has a Subject, it does no authorization: whoever
+// mounts it decides who may call it. And it refuses no requests that a foreign web page has a browser
+// send: some calls need no body, and with that no browser asks before it sends them. Caddy's admin
+// endpoint does both, the console the second. JSON in and out; errors are {"error": "..."}.
 type API struct {
+	// Prefix is the path below which the API is mounted, such as /api. Default: none.
+	Prefix string
+
 	// Keystore returns what the API manages. It is called once for each request, so that it may
 	// be another after the configuration has changed; an error is answered 503.
 	Keystore func() (*keystore.Keystore, error)
 
 	// Caller says who makes a request: it becomes created_by and stands in the change log.
 	Caller func(*http.Request) keystore.Caller
+
+	// Subject says as whom a request is made, where callers may do different things: then each call is
+	// held against what it needs, see needs. Default: everybody may do everything.
+	Subject func(*http.Request) Subject
+
+	// Refused is called with each call that was answered 403 because its caller may not make it, after
+	// the answer. The Deployment is that of the path, or "". Default: nothing.
+	Refused func(r *http.Request, by keystore.Caller, deployment string, err error)
 
 	// Changed is called after each change, with what the change log has of it, once the answer is
 	// written. When a change failed because the store did not answer, it is not called, although
@@ -53,6 +64,9 @@ type callContext struct {
 	tokens func() (TokenService, error)
 	by     keystore.Caller
 	log    *zap.Logger
+
+	subject *Subject      // as whom the call is made; nil: everybody may do everything
+	role    keystore.Role // of the subject in the Deployment of the path; of administrators in all
 
 	change   keystore.Event // that the call has made; no Kind: none
 	question bool           // the call changes nothing, although its method is not GET
@@ -115,16 +129,16 @@ func (a *API) Handler() http.Handler {
 	mux := http.NewServeMux()
 	handle := func(routes map[string]map[string]call) {
 		for path, calls := range routes {
-			mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, calls) })
+			mux.HandleFunc(a.Prefix+path, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, path, calls) })
 		}
 	}
 	handle(routes)
-	mux.HandleFunc(exportPath, a.serveExport)
+	mux.HandleFunc(a.Prefix+exportPath, a.serveExport)
 	if a.Tokens != nil {
 		handle(tokenRoutes)
 	}
 	if a.Ready != nil {
-		mux.HandleFunc(readyPath, a.serveReady)
+		mux.HandleFunc(a.Prefix+readyPath, a.serveReady)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, &apiError{http.StatusNotFound, "there is nothing at this path"})
@@ -150,7 +164,7 @@ func hasDotSegment(path string) bool {
 	return false
 }
 
-func (a *API) serve(w http.ResponseWriter, r *http.Request, calls map[string]call) {
+func (a *API) serve(w http.ResponseWriter, r *http.Request, path string, calls map[string]call) {
 	method := r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet // net/http leaves the body out
@@ -161,16 +175,19 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, calls map[string]cal
 		writeError(w, &apiError{http.StatusMethodNotAllowed, "the method must be one of: " + allowed(calls)})
 		return
 	}
-	keys, err := a.Keystore()
+	c := a.newCall(w, r)
+	var err error
+	if c.keys, err = a.Keystore(); err == nil {
+		err = c.authorize(path, method)
+	}
 	if err != nil {
-		a.failed(r, writeError(w, err), err)
+		a.refuse(c, err)
 		return
 	}
-	c := &callContext{w: w, r: r, keys: keys, tokens: a.Tokens, by: a.Caller(r), log: a.Logger}
 	status, body, err := do(c)
 	switch {
 	case err != nil:
-		a.failed(r, writeError(w, err), err)
+		a.failed(r, writeError(w, c.tellable(err)), err)
 	case body == nil:
 		w.WriteHeader(status)
 	default:
@@ -183,6 +200,15 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, calls map[string]cal
 	if c.change.Kind != "" && a.Changed != nil {
 		a.Changed(c.change)
 	}
+}
+
+func (a *API) newCall(w http.ResponseWriter, r *http.Request) *callContext {
+	c := &callContext{w: w, r: r, tokens: a.Tokens, by: a.Caller(r), log: a.Logger}
+	if a.Subject != nil {
+		subject := a.Subject(r)
+		c.subject = &subject
+	}
+	return c
 }
 
 // failed logs what the operator has to hear of. What a caller did wrong, the caller was told.

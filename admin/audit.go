@@ -3,6 +3,7 @@ package admin
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 
 	"github.com/deploymentkeys/gateway/keystore"
 )
@@ -31,7 +32,24 @@ func listDeploymentAudit(c *callContext) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	return c.showAudit(c.keys.DeploymentAudit(c.r.Context(), c.deployment(), page))
+	list, err := c.keys.DeploymentAudit(c.r.Context(), c.deployment(), page)
+	if err == nil && c.subject != nil && !c.subject.Administrator {
+		err = c.onlyPresent(&list)
+	}
+	return c.showAudit(list, err)
+}
+
+// onlyPresent leaves out what is of an earlier Deployment of the same ID: its people are none of the
+// business of the members of this one.
+func (c *callContext) onlyPresent(list *keystore.List[keystore.AuditEntry]) error {
+	d, err := c.keys.Deployment(c.r.Context(), c.deployment())
+	if err != nil {
+		return err
+	}
+	list.Items = slices.DeleteFunc(list.Items, func(entry keystore.AuditEntry) bool {
+		return entry.Time.Before(d.CreatedAt)
+	})
+	return nil
 }
 
 func (c *callContext) showAudit(list keystore.List[keystore.AuditEntry], err error) (int, any, error) {

@@ -33,6 +33,11 @@ func (a *API) serveExport(w http.ResponseWriter, r *http.Request) {
 		writeError(w, &apiError{http.StatusMethodNotAllowed, "the method must be one of: GET, HEAD"})
 		return
 	}
+	c := a.newCall(w, r)
+	if err := c.authorize(exportPath, http.MethodGet); err != nil {
+		a.refuse(c, err)
+		return
+	}
 	deployment, err := exportedDeployment(r)
 	if err != nil {
 		writeError(w, err)

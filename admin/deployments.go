@@ -18,10 +18,13 @@ type deploymentJSON struct {
 
 	// When all its tokens were last ended; only if they were.
 	TokensRevokedAt time.Time `json:"tokens_revoked_at,omitzero"`
+
+	// What the caller is in it; only where not everybody may do everything, see [API].Subject.
+	Role keystore.Role `json:"role,omitempty"`
 }
 
-func showDeployment(d keystore.Deployment) deploymentJSON {
-	return deploymentJSON{d.ID, d.Name, d.Description, d.CreatedAt, d.KeyCount, d.TokensRevokedAt}
+func showDeployment(d keystore.Deployment, role keystore.Role) deploymentJSON {
+	return deploymentJSON{d.ID, d.Name, d.Description, d.CreatedAt, d.KeyCount, d.TokensRevokedAt, role}
 }
 
 // createDeployment is POST /deployments: {"id"?, "name", "description"?}. 201 with Location; 409
@@ -49,27 +52,41 @@ func createDeployment(c *callContext) (int, any, error) {
 	}
 	c.setLocation(d.ID)
 	c.changed(keystore.Event{Kind: keystore.DeploymentCreated, Deployment: d.ID})
-	return http.StatusCreated, showDeployment(d), nil
+	return http.StatusCreated, showDeployment(d, c.role), nil
 }
 
-// listDeployments is GET /deployments?limit=&cursor=: {"deployments":[...],"next_cursor"?}, by ID.
+// listDeployments is GET /deployments?limit=&cursor=: {"deployments":[...],"next_cursor"?}, by ID. Where
+// not everybody may do everything, it lists those of which the caller is a member.
 func listDeployments(c *callContext) (int, any, error) {
 	page, err := readPage(c.r, func(id string) bool { return keystore.ValidateDeploymentID(id) == nil })
 	if err != nil {
 		return 0, nil, err
+	}
+	body := struct {
+		Deployments []deploymentJSON `json:"deployments"`
+		NextCursor  string           `json:"next_cursor,omitempty"`
+	}{Deployments: []deploymentJSON{}}
+	if c.subject != nil && !c.subject.Administrator {
+		list, err := c.keys.Memberships(c.r.Context(), c.subject.User, page)
+		if err != nil {
+			return 0, nil, err
+		}
+		c.reportAltered(list.Altered)
+		for _, m := range list.Items {
+			body.Deployments = append(body.Deployments, showDeployment(m.Deployment, m.Role))
+		}
+		body.NextCursor = nextCursor(list)
+		return http.StatusOK, body, nil
 	}
 	list, err := c.keys.Deployments(c.r.Context(), page)
 	if err != nil {
 		return 0, nil, err
 	}
 	c.reportAltered(list.Altered)
-	body := struct {
-		Deployments []deploymentJSON `json:"deployments"`
-		NextCursor  string           `json:"next_cursor,omitempty"`
-	}{Deployments: []deploymentJSON{}, NextCursor: nextCursor(list)}
 	for _, d := range list.Items {
-		body.Deployments = append(body.Deployments, showDeployment(d))
+		body.Deployments = append(body.Deployments, showDeployment(d, c.role))
 	}
+	body.NextCursor = nextCursor(list)
 	return http.StatusOK, body, nil
 }
 
@@ -79,7 +96,7 @@ func getDeployment(c *callContext) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	return http.StatusOK, showDeployment(d), nil
+	return http.StatusOK, showDeployment(d, c.role), nil
 }
 
 // updateDeployment is PATCH /deployments/{deployment}: {"name"?,"description"?}. What is left out
@@ -101,7 +118,7 @@ func updateDeployment(c *callContext) (int, any, error) {
 		return 0, nil, err
 	}
 	c.changed(keystore.Event{Kind: keystore.DeploymentUpdated, Deployment: d.ID})
-	return http.StatusOK, showDeployment(d), nil
+	return http.StatusOK, showDeployment(d, c.role), nil
 }
 
 // deleteDeployment is DELETE /deployments/{deployment}: with all its keys and members. 204.

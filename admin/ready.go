@@ -27,6 +27,11 @@ func (a *API) serveReady(w http.ResponseWriter, r *http.Request) {
 		writeError(w, &apiError{http.StatusMethodNotAllowed, "the method must be one of: " + allowed(calls)})
 		return
 	}
+	c := a.newCall(w, r)
+	if err := c.authorize(readyPath, http.MethodGet); err != nil {
+		a.refuse(c, err)
+		return
+	}
 	age, known, err := a.Ready(r.Context())
 	answer := readyJSON{Ready: err == nil}
 	if known {

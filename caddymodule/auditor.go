@@ -70,6 +70,14 @@ func (a *auditor) refused(handler string, refused *refusal, clientIP string) {
 	}
 }
 
+// AuditRefusal enters into the audit log that a user was refused in the console, where they have signed in:
+// in a Deployment, or "" for what is of none.
+func (a *App) AuditRefusal(by keystore.Caller, deployment string) {
+	if n := a.node.Load(); n != nil {
+		n.auditor.refused("console", &refusal{code: codeAccessDenied, user: by.Name, deploymentID: deployment}, by.Address)
+	}
+}
+
 // run works until close.
 func (a *auditor) run() {
 	defer close(a.done)

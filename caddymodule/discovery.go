@@ -40,6 +40,15 @@ func servePublic(w http.ResponseWriter, r *http.Request, content []byte) {
 // Airflow for an hour: see [keystore.SigningKeyNotice].
 const publicFor = "public, max-age=300"
 
+// IssuerURL is the URL at which clients reach the token endpoint, with no path, or "" when that was not
+// configured.
+func (a *App) IssuerURL() string {
+	if a.Issuer == "" {
+		return ""
+	}
+	return a.issuer
+}
+
 // metadata is RFC 8414 section 2.
 type metadata struct {
 	Issuer                 string   `json:"issuer"`
@@ -59,7 +68,7 @@ func (h *TokenHandler) serveMetadata(w http.ResponseWriter, r *http.Request) err
 	if !h.allow(w, r, http.MethodGet, http.MethodHead) {
 		return nil
 	}
-	if h.app.Issuer == "" {
+	if h.app.IssuerURL() == "" {
 		return writeJSON(w, http.StatusNotFound, map[string]string{
 			"error": "there is no metadata, because this gateway was not told its own URL: set issuer in deployment_keys",
 		})

@@ -38,7 +38,7 @@ func (h *TokenHandler) serveUserToken(w http.ResponseWriter, r *http.Request, ne
 		w.Header().Set("WWW-Authenticate", `Bearer realm="`+defaultRealm+`"`)
 		return h.refuseUser(w, r, refuse(codeNone, "nobody is signed in: this site needs a directive for POST /token that signs users in, such as basic_auth"))
 	}
-	if err := acceptableUser(user); err != nil {
+	if err := AcceptableUser(user); err != nil {
 		return h.refuseUser(w, r, refuse(codeAccessDenied, "this user can have no access token: "+err.Error()))
 	}
 	raw, err := h.app.issueForUser(r.Context(), user)
@@ -59,6 +59,19 @@ func (h *TokenHandler) refuseUser(w http.ResponseWriter, r *http.Request, refuse
 	return refused.write(w)
 }
 
+// SignedIn is the user whom the site has authenticated, by whatever Caddy has for that, or "". One who
+// came with an access token is not signed in. The error says why a user of that name can have no access.
+func SignedIn(r *http.Request) (string, error) {
+	user := signedIn(r)
+	if user == "" {
+		return "", nil
+	}
+	if err := AcceptableUser(user); err != nil {
+		return "", err
+	}
+	return user, nil
+}
+
 // signedIn is the user whom the site has authenticated, or "". One who came with an access token is
 // not signed in: a token could be had for a token, for ever.
 func signedIn(r *http.Request) string {
@@ -70,9 +83,9 @@ func signedIn(r *http.Request) string {
 	return user
 }
 
-// acceptableUser refuses names that could be taken for somebody else's: that of a key, in sub, or
+// AcceptableUser refuses names that could be taken for somebody else's: that of a key, in sub, or
 // another user's, in a header whose ends are trimmed on the way.
-func acceptableUser(user string) error {
+func AcceptableUser(user string) error {
 	switch {
 	case keystore.IsKeyID(user), user == userClient:
 		return errors.New("the name of the user is one that keys and clients have")

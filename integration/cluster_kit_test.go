@@ -59,6 +59,26 @@ func percentile(all []time.Duration, share float64) time.Duration {
 	return sorted[max(0, int(math.Ceil(share*float64(len(sorted))))-1)]
 }
 
+// settle waits until a gateway has nothing more to do by itself: it enters changes into the audit log, and notes when keys
+// were used, within a second.
+func settle(t *testing.T, g *site) {
+	t.Helper()
+	calls := func() (sum float64) {
+		for _, operation := range []string{"get", "apply"} {
+			sum += g.metric(t, `caddy_deployment_keys_store_calls_total{operation="`+operation+`",outcome="ok"}`)
+		}
+		return sum
+	}
+	quiet := 1500 * time.Millisecond
+	before, since := calls(), time.Now()
+	eventually(t, "the gateway has nothing to do", func() bool {
+		if now := calls(); now != before {
+			before, since = now, time.Now()
+		}
+		return time.Since(since) > quiet
+	})
+}
+
 // keepAlive is a client with connections of its own that it keeps, so that what is measured is the gateway.
 func keepAlive(t *testing.T) *http.Client {
 	t.Helper()

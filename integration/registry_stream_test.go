@@ -84,6 +84,7 @@ func TestRegistrySecretIsCheckedFromMemory(t *testing.T) {
 			call(t, http.MethodGet, r.through("/v2/acme/etl/blobs/"+digestOf(blob)), nil, login).Want(http.StatusOK)
 		}
 		push(0)
+		settle(t, r.site) // what was done until now is noted, which asks the store too
 		const (
 			blobs, requests = 50, 4 * 50
 			storeReads      = `caddy_deployment_keys_store_calls_total{operation="get",outcome="ok"}`

@@ -144,6 +144,7 @@ func (k *Keystore) DeleteDeployment(ctx context.Context, by Caller, id string) e
 			{Kind: DropIndex, Name: keysIndex(id), Prefix: keyRecord("")},
 			dropExpiring(id),
 			{Kind: DropIndex, Name: usedIndex(id), Prefix: usedRecord("")},
+			{Kind: RemoveFromEach, Name: membersIndex(id), Prefix: membershipsIndex(""), Member: id},
 			{Kind: DropIndex, Name: membersIndex(id), Prefix: memberRecord(id, "")},
 			{Kind: RemoveMember, Name: deploymentsIndex, Member: id},
 			{Kind: DeleteRecord, Name: deploymentRecord(id)},

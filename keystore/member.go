@@ -3,6 +3,7 @@ package keystore
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"time"
 )
 
@@ -19,6 +20,10 @@ type Member struct {
 const MaxMembers = 1_000
 
 func membersIndex(deploymentID string) string { return "members/" + deploymentID }
+
+// membershipsIndex has the IDs of the Deployments of a user, by the name of their records. It only says
+// where to look: what counts is the record of the member.
+func membershipsIndex(name string) string { return "memberships/" + name }
 
 // memberRecord and memberName: a user ID may have any characters, a name in the store only
 // printable ASCII.
@@ -76,6 +81,7 @@ func (k *Keystore) PutMember(ctx context.Context, by Caller, deploymentID, user 
 		change.Steps = []Step{
 			{Kind: PutRecord, Name: name, Value: record},
 			{Kind: AddMember, Name: membersIndex(deploymentID), Member: memberName(user)},
+			{Kind: AddMember, Name: membershipsIndex(memberName(user)), Member: deploymentID},
 		}
 		err = k.apply(ctx, v, change, by, event)
 		switch failed := failedCondition(err); {
@@ -104,6 +110,16 @@ func (k *Keystore) Member(ctx context.Context, deploymentID, user string) (Membe
 	return member, err
 }
 
+// Role is what a user is in a Deployment. Errors: [ErrNotFound] when they are no member, which says of the
+// Deployment that it does not exist: who is no member is not to learn that it does; [ErrAltered].
+func (k *Keystore) Role(ctx context.Context, deploymentID, user string) (Role, error) {
+	member, err := k.Member(ctx, deploymentID, user)
+	if errors.Is(err, ErrNotFound) {
+		return "", notFound("Deployment", deploymentID)
+	}
+	return member.Role, err
+}
+
 // DeleteMember ends the membership of a user. Errors: [ErrNotFound].
 func (k *Keystore) DeleteMember(ctx context.Context, by Caller, deploymentID, user string) error {
 	absent := notFound("member", user)
@@ -121,6 +137,7 @@ func (k *Keystore) DeleteMember(ctx context.Context, by Caller, deploymentID, us
 		Steps: []Step{
 			{Kind: DeleteRecord, Name: memberRecord(deploymentID, name)},
 			{Kind: RemoveMember, Name: membersIndex(deploymentID), Member: name},
+			{Kind: RemoveMember, Name: membershipsIndex(name), Member: deploymentID},
 		},
 	}, by, Event{Kind: MemberDeleted, Deployment: deploymentID, User: user})
 	if failedCondition(err) == 0 {
@@ -152,4 +169,60 @@ func (k *Keystore) Members(ctx context.Context, deploymentID string) (List[Membe
 			return all, nil
 		}
 	}
+}
+
+// A Membership is a Deployment, and what a user is in it.
+type Membership struct {
+	Deployment
+	Role Role
+}
+
+// Memberships lists the Deployments of which a user is a member, by ID. It costs what the user has, however
+// much there is in the store. Errors: [ErrInvalid].
+func (k *Keystore) Memberships(ctx context.Context, user string, page Page) (List[Membership], error) {
+	if err := ValidateUser(user); err != nil {
+		return List[Membership]{}, err
+	}
+	ctx, cancel, v, err := k.read(ctx)
+	if err != nil {
+		return List[Membership]{}, err
+	}
+	defer cancel()
+	name := memberName(user)
+	ids, next, err := k.readPage(ctx, membershipsIndex(name), page)
+	if err != nil || len(ids) == 0 {
+		return List[Membership]{}, err
+	}
+	var records, indexes []string
+	for _, id := range ids {
+		records = append(records, deploymentRecord(id), memberRecord(id, name))
+		indexes = append(indexes, keysIndex(id))
+	}
+	raw, err := k.store.Get(ctx, records...)
+	if err != nil {
+		return List[Membership]{}, err
+	}
+	counts, err := k.store.Sizes(ctx, indexes...)
+	if err != nil {
+		return List[Membership]{}, err
+	}
+	list := List[Membership]{Next: next}
+	for i := range ids {
+		if raw[2*i] == nil || raw[2*i+1] == nil {
+			continue // ended since the index was read
+		}
+		deployment, err := decodeRecord[Deployment](v, records[2*i], raw[2*i])
+		if err != nil {
+			list.Altered = append(list.Altered, records[2*i])
+			continue
+		}
+		member, err := decodeRecord[Member](v, records[2*i+1], raw[2*i+1])
+		if err != nil {
+			list.Altered = append(list.Altered, records[2*i+1])
+			continue
+		}
+		deployment.KeyCount = counts[i]
+		list.Items = append(list.Items, Membership{deployment, member.Role})
+	}
+	return list, nil
 }

@@ -110,21 +110,26 @@ func update[T any](ctx context.Context, k *Keystore, v *vault, by Caller, name s
 	return value, err
 }
 
-// listRecords reads a page of an index, and the record of each member.
-func listRecords[T any](ctx context.Context, k *Keystore, v *vault, index string, record func(member string) string, page Page) (List[T], error) {
+// readPage reads a page of an index, and after which of its members the next one begins.
+func (k *Keystore) readPage(ctx context.Context, index string, page Page) (members []string, next string, err error) {
 	if page.Limit < 1 || page.Limit > MaxPage {
-		return List[T]{}, invalid("limit %d: use 1 to %d", page.Limit, MaxPage)
+		return nil, "", invalid("limit %d: use 1 to %d", page.Limit, MaxPage)
 	}
 	// One more than asked for tells whether there is a next page.
-	members, err := k.store.Members(ctx, index, page.After, page.Limit+1)
+	members, err = k.store.Members(ctx, index, page.After, page.Limit+1)
+	if err != nil || len(members) <= page.Limit {
+		return members, "", err
+	}
+	return members[:page.Limit], members[page.Limit-1], nil
+}
+
+// listRecords reads a page of an index, and the record of each member.
+func listRecords[T any](ctx context.Context, k *Keystore, v *vault, index string, record func(member string) string, page Page) (List[T], error) {
+	members, next, err := k.readPage(ctx, index, page)
 	if err != nil {
 		return List[T]{}, err
 	}
-	var list List[T]
-	if len(members) > page.Limit {
-		members = members[:page.Limit]
-		list.Next = members[page.Limit-1]
-	}
+	list := List[T]{Next: next}
 	names := make([]string, len(members))
 	for i, member := range members {
 		names[i] = record(member)

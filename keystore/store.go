@@ -98,11 +98,12 @@ type Condition struct {
 type StepKind uint8
 
 const (
-	PutRecord    StepKind = iota + 1 // set record Name to Value
-	DeleteRecord                     // remove record Name, if it is there
-	AddMember                        // put Member into index Name, if it is not there
-	RemoveMember                     // take Member out of index Name, if it is there
-	DropIndex                        // remove index Name and, for each of its members, the record named Prefix + member
+	PutRecord      StepKind = iota + 1 // set record Name to Value
+	DeleteRecord                       // remove record Name, if it is there
+	AddMember                          // put Member into index Name, if it is not there
+	RemoveMember                       // take Member out of index Name, if it is there
+	DropIndex                          // remove index Name and, for each of its members, the record named Prefix + member
+	RemoveFromEach                     // for each member of index Name, take Member out of the index named Prefix + member
 )
 
 // A Step is one part of a [Change].
@@ -110,8 +111,8 @@ type Step struct {
 	Kind   StepKind
 	Name   string
 	Value  []byte // PutRecord
-	Member string // AddMember, RemoveMember
-	Prefix string // DropIndex
+	Member string // AddMember, RemoveMember, RemoveFromEach
+	Prefix string // DropIndex, RemoveFromEach
 }
 
 // A LogEntry is one change as the log keeps it.

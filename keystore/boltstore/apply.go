@@ -122,16 +122,16 @@ func do(tx *bolt.Tx, step keystore.Step) error {
 		}
 		return setSize(tx, step.Name, size(tx, step.Name)+1)
 	case keystore.RemoveMember:
-		key := memberKey(step.Name, step.Member)
-		if !isMember(tx, key) {
-			return nil
-		}
-		if err := tx.Bucket(bucketMembers).Delete(key); err != nil {
-			return err
-		}
-		return setSize(tx, step.Name, size(tx, step.Name)-1)
+		return removeMember(tx, step.Name, step.Member)
 	case keystore.DropIndex:
 		return dropIndex(tx, step.Name, step.Prefix)
+	case keystore.RemoveFromEach:
+		for _, member := range members(tx, step.Name) {
+			if err := removeMember(tx, step.Prefix+member, step.Member); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	return fmt.Errorf("step of unknown kind %d", step.Kind)
 }
@@ -143,21 +143,37 @@ func isMember(tx *bolt.Tx, key []byte) bool {
 	return bytes.Equal(found, key)
 }
 
-// dropIndex removes an index and the records that it lists. The keys are read before the first
-// is deleted, since a cursor is not to be trusted while the bucket under it changes.
-func dropIndex(tx *bolt.Tx, index, recordPrefix string) error {
-	var keys [][]byte
+func removeMember(tx *bolt.Tx, index, member string) error {
+	key := memberKey(index, member)
+	if !isMember(tx, key) {
+		return nil
+	}
+	if err := tx.Bucket(bucketMembers).Delete(key); err != nil {
+		return err
+	}
+	return setSize(tx, index, size(tx, index)-1)
+}
+
+// members are those of an index. They are read before the first is deleted, since a cursor is not to be
+// trusted while the bucket under it changes.
+func members(tx *bolt.Tx, index string) []string {
+	var found []string
 	prefix := memberKey(index, "")
 	cursor := tx.Bucket(bucketMembers).Cursor()
 	for key, _ := cursor.Seek(prefix); hasPrefix(key, prefix); key, _ = cursor.Next() {
-		keys = append(keys, bytes.Clone(key))
+		found = append(found, string(key[len(prefix):]))
 	}
-	members, records := tx.Bucket(bucketMembers), tx.Bucket(bucketRecords)
-	for _, key := range keys {
-		if err := members.Delete(key); err != nil {
+	return found
+}
+
+// dropIndex removes an index and the records that it lists.
+func dropIndex(tx *bolt.Tx, index, recordPrefix string) error {
+	bucket, records := tx.Bucket(bucketMembers), tx.Bucket(bucketRecords)
+	for _, member := range members(tx, index) {
+		if err := bucket.Delete(memberKey(index, member)); err != nil {
 			return err
 		}
-		if err := records.Delete(append([]byte(recordPrefix), key[len(prefix):]...)); err != nil {
+		if err := records.Delete([]byte(recordPrefix + member)); err != nil {
 			return err
 		}
 	}

@@ -68,6 +68,7 @@ func everything(ctx context.Context, store *redisstore.Store) error {
 		Steps: []keystore.Step{
 			{Kind: keystore.DeleteRecord, Name: "b"},
 			{Kind: keystore.RemoveMember, Name: "index", Member: "b"},
+			{Kind: keystore.RemoveFromEach, Name: "index", Prefix: "of/", Member: "m"},
 			{Kind: keystore.DropIndex, Name: "index", Prefix: ""},
 		},
 		Event: []byte("two"),

@@ -38,8 +38,9 @@ local command = {
   add = function(key, member) return {'ZADD', key, 0, member} end,
   remove = function(key, member) return {'ZREM', key, member} end,
   drop = function(key) return {'UNLINK', key} end,
+  each = function(key) return {'ZCARD', key} end,
 }
-local index = {add = true, remove = true, drop = true}
+local index = {add = true, remove = true, drop = true, each = true}
 
 -- refusal says why a command that is about to come would fail.
 local function refusal(kind, words)
@@ -60,14 +61,18 @@ for i = conditions + 1, #KEYS - 2 do
   local key, kind, operand = part(i)
   local words = command[kind](key, operand)
   local why = refusal(index[kind] and 'zset', words)
+  local member
   if kind == 'drop' then
     why = why or refusal('zset', {'ZRANGE', key, 0, 1}) or refusal(nil, {'UNLINK', operand})
+  elseif kind == 'each' then
+    member, operand = string.match(operand, '^([^\n]*)\n(.*)$')
+    why = why or refusal('zset', {'ZRANGE', key, 0, 1}) or refusal(nil, {'ZREM', operand, member})
   end
   if why then return redis.error_reply(why) end
-  steps[#steps + 1] = {kind = kind, operand = operand, words = words}
+  steps[#steps + 1] = {kind = kind, operand = operand, member = member, words = words}
 end
 
--- slices calls a function with the names of the records of an index. In slices, since a Lua call
+-- slices calls a function with the names that a prefix and the members of an index make. In slices, since a Lua call
 -- takes some thousands of arguments at most.
 local function slices(key, prefix, call)
   local from, size = 0, 1000
@@ -79,11 +84,17 @@ local function slices(key, prefix, call)
   until #members < size
 end
 
--- These records are no keys that Redis was told of. While a Cluster moves the slot to another
--- node, it refuses a command on some that are gone already: better now than halfway through.
+-- These records and indexes are no keys that Redis was told of. While a Cluster moves the slot to
+-- another node, it refuses a command on some that are gone already: better now than halfway through.
 for _, step in ipairs(steps) do
   if step.kind == 'drop' then
     slices(step.words[2], step.operand, function(names) redis.call('EXISTS', unpack(names)) end)
+  elseif step.kind == 'each' then
+    local why
+    slices(step.words[2], step.operand, function(names)
+      for _, name in ipairs(names) do why = why or refusal('zset', {'ZREM', name, step.member}) end
+    end)
+    if why then return redis.error_reply(why) end
   end
 end
 
@@ -110,6 +121,10 @@ end
 for _, step in ipairs(steps) do
   if step.kind == 'drop' then
     slices(step.words[2], step.operand, function(names) redis.call('UNLINK', unpack(names)) end)
+  elseif step.kind == 'each' then
+    slices(step.words[2], step.operand, function(names)
+      for _, name in ipairs(names) do redis.call('ZREM', name, step.member) end
+    end)
   end
   redis.call(unpack(step.words))
 end

@@ -276,3 +276,31 @@ func TestReadErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestRemoveFromEachIsWhole has an index among many that is none: nothing is taken out of the others.
+func TestRemoveFromEachIsWhole(t *testing.T) {
+	t.Parallel()
+	server := storetest.StartRedis(t)
+	store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
+	apply(t, store, keystore.Change{Steps: []keystore.Step{
+		add("index", "a"), add("index", "b"), add("index", "c"), add("of/a", "m"), add("of/c", "m"),
+	}})
+	if err := raw(t, server).Set(t.Context(), "{deployment_keys}:i:of/b", "x", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	err := store.Apply(t.Context(), keystore.Change{
+		Steps: []keystore.Step{put("new", "1"), {Kind: keystore.RemoveFromEach, Name: "index", Prefix: "of/", Member: "m"}},
+		Event: []byte("removed"),
+	})
+	if !errors.Is(err, keystore.ErrUnavailable) || !strings.Contains(err.Error(), "WRONGTYPE") {
+		t.Errorf("Apply: %v", err)
+	}
+	sizes, err := store.Sizes(t.Context(), "of/a", "of/c")
+	if err != nil || sizes[0] != 1 || sizes[1] != 1 {
+		t.Errorf("sizes %v, %v", sizes, err)
+	}
+	if values, err := store.Get(t.Context(), "new"); err != nil || values[0] != nil {
+		t.Errorf("the record of the change is %q, %v", values, err)
+	}
+	wantLog(t, store, 0)
+}

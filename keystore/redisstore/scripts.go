@@ -176,6 +176,9 @@ func (s *Store) encode(change keystore.Change) (keys []string, args []any, err e
 			add(s.index(step.Name), "remove", step.Member)
 		case keystore.DropIndex:
 			add(s.index(step.Name), "drop", s.record(step.Prefix))
+		case keystore.RemoveFromEach:
+			// No name has a line break in it.
+			add(s.index(step.Name), "each", step.Member+"\n"+s.index(step.Prefix))
 		default:
 			return nil, nil, fmt.Errorf("step of unknown kind %d", step.Kind)
 		}

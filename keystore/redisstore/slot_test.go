@@ -26,10 +26,14 @@ func TestSlotIsMoved(t *testing.T) {
 		name := fmt.Sprintf("%04d", i)
 		steps = append(steps, put("key/"+name, "value"), add("index", name))
 	}
+	steps = append(steps, add("of/0007", "m"), add("of/0008", "m"))
 	apply(t, store, keystore.Change{Steps: steps, Event: []byte("one")})
 	at := head(t, store)
 	dropIndex := keystore.Change{
 		Steps: []keystore.Step{{Kind: keystore.DropIndex, Name: "index", Prefix: "key/"}}, Event: []byte("dropped"),
+	}
+	removeFromEach := keystore.Change{
+		Steps: []keystore.Step{{Kind: keystore.RemoveFromEach, Name: "index", Prefix: "of/", Member: "m"}}, Event: []byte("removed"),
 	}
 
 	from := c.Master(headKey)
@@ -57,9 +61,14 @@ func TestSlotIsMoved(t *testing.T) {
 	}
 
 	// Some records are on the other side: too many for a change of all of them.
-	move("{deployment_keys}:r:key/0007", "{deployment_keys}:r:key/1400")
-	if err := store.Apply(t.Context(), dropIndex); !errors.Is(err, keystore.ErrUnavailable) {
-		t.Errorf("Apply in the middle of the move: %v", err)
+	move("{deployment_keys}:r:key/0007", "{deployment_keys}:r:key/1400", "{deployment_keys}:i:of/0008")
+	for _, change := range []keystore.Change{dropIndex, removeFromEach} {
+		if err := store.Apply(t.Context(), change); !errors.Is(err, keystore.ErrUnavailable) {
+			t.Errorf("Apply in the middle of the move: %v", err)
+		}
+	}
+	if sizes, err := store.Sizes(t.Context(), "of/0007"); err != nil || sizes[0] != 1 {
+		t.Errorf("a part of the change was made: %v, %v", sizes, err)
 	}
 	sizes, err := store.Sizes(t.Context(), "index")
 	if err != nil || sizes[0] != 1500 {

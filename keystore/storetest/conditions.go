@@ -67,7 +67,7 @@ func conditionTests() []test {
 				add("index", "m1"), add("index", "m2"), add("other", "m2"))
 			change := keystore.Change{
 				Conditions: tt.conditions,
-				Steps:      []keystore.Step{put("new", "1"), remove("a"), add("index", "m3"), take("index", "m1"), drop("other", "")},
+				Steps:      []keystore.Step{put("new", "1"), remove("a"), add("index", "m3"), take("index", "m1"), removeFromEach("other", "", "m"), drop("other", "")},
 				Event:      []byte("event"),
 			}
 			if tt.fails < 0 {

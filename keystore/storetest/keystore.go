@@ -16,7 +16,7 @@ import (
 // store. It calls open as [Run] does.
 func RunKeystore(t *testing.T, open func(t testing.TB) keystore.Store) {
 	t.Helper()
-	tests := slices.Concat(deploymentTests(), keyTests(), memberTests(), vaultTests(), masterTests(), rotationTests(), epochTests(), revocationTests(),
+	tests := slices.Concat(deploymentTests(), keyTests(), memberTests(), membershipTests(), vaultTests(), masterTests(), rotationTests(), epochTests(), revocationTests(),
 		expiryTests(), keyRotationTests(), addressTests(), auditTests(), auditFaultTests(), purgeKeyTests(), usedTests())
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -83,6 +83,37 @@ func stepTests() []test {
 				k.wantSize(index, 1)
 			}
 		}},
+		{"remove from each", func(_ *testing.T, k *kit) {
+			k.steps(add("index", "a"), add("index", "b"), add("index", "c"), add("other", "d"),
+				add("p:a", "m"), add("p:a", "n"), add("p:b", "m"), add("p:c", "n"), add("p:d", "m"), add("p:", "m"), add("a", "m"))
+			k.must(keystore.Change{Steps: []keystore.Step{removeFromEach("index", "p:", "m")}, Event: []byte("removed")})
+			k.wantMembers("p:a", "", 10, "n")
+			k.wantSize("p:a", 1)
+			k.wantMembers("p:b", "", 10)
+			k.wantSize("p:b", 0)
+			k.wantMembers("index", "", 10, "a", "b", "c")
+			for name, left := range map[string]string{"p:c": "n", "p:d": "m", "p:": "m", "a": "m", "other": "d"} {
+				k.wantMembers(name, "", 10, left)
+				k.wantSize(name, 1)
+			}
+			k.wantLog("removed")
+		}},
+		{"remove from each of none", func(_ *testing.T, k *kit) {
+			k.steps(add("p:", "m"), removeFromEach("index", "p:", "m"))
+			k.wantMembers("p:", "", 10, "m")
+		}},
+		{"remove from each of 2,500, and of what the same change added", func(_ *testing.T, k *kit) {
+			var steps []keystore.Step
+			for i := range 2500 {
+				member := fmt.Sprintf("m%04d", i)
+				steps = append(steps, add("index", member), add("p:"+member, "x"))
+			}
+			k.steps(append(steps, removeFromEach("index", "p:", "x"), drop("index", "q:"))...)
+			for _, member := range []string{"m0000", "m0999", "m1000", "m2499"} {
+				k.wantSize("p:"+member, 0)
+			}
+			k.wantSize("index", 0)
+		}},
 		{"drop whose members have no record", func(_ *testing.T, k *kit) {
 			k.steps(add("index", "a"), add("index", "b"), put("p:b", "1"))
 			k.steps(drop("index", "p:"))

@@ -179,6 +179,10 @@ func take(index, member string) keystore.Step {
 	return keystore.Step{Kind: keystore.RemoveMember, Name: index, Member: member}
 }
 
+func removeFromEach(index, prefix, member string) keystore.Step {
+	return keystore.Step{Kind: keystore.RemoveFromEach, Name: index, Prefix: prefix, Member: member}
+}
+
 func drop(index, prefix string) keystore.Step {
 	return keystore.Step{Kind: keystore.DropIndex, Name: index, Prefix: prefix}
 }

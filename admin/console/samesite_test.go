@@ -1,0 +1,165 @@
+package console
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+const own = "X-Requested-With: deployment-console"
+
+// One test for each way in which a page of another site could have a browser make a change.
+func TestChangesAreForOwnPages(t *testing.T) {
+	t.Parallel()
+	c := newConsole(nil)
+	for name, test := range map[string]struct {
+		headers []string
+		refused string // what the reason says; "": it is passed
+	}{
+		"a page of the console":                  {[]string{own, "Sec-Fetch-Site: same-origin", "Origin: https://console.example.com"}, ""},
+		"the same, without Origin":               {[]string{own, "Sec-Fetch-Site: same-origin"}, ""},
+		"the same, in an old browser":            {[]string{own, "Origin: https://console.example.com"}, ""},
+		"a form of another site":                 {[]string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Origin: https://evil.example.net", "Content-Type: application/x-www-form-urlencoded"}, "another site"},
+		"a form of another site, old browser":    {[]string{"Origin: https://evil.example.net", "Content-Type: text/plain"}, "another origin"},
+		"a fetch of another site":                {[]string{own, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: cors", "Origin: https://evil.example.net"}, "another site"},
+		"a fetch of another site, without CORS":  {[]string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Origin: https://evil.example.net"}, "another site"},
+		"a fetch of another site, old browser":   {[]string{own, "Origin: https://evil.example.net"}, "another origin"},
+		"another host of the same site":          {[]string{own, "Sec-Fetch-Site: same-site", "Origin: https://evil.example.com"}, "another site"},
+		"another host of it, old browser":        {[]string{own, "Origin: https://evil.example.com"}, "another origin"},
+		"another port":                           {[]string{own, "Origin: https://console.example.com:8443"}, "another origin"},
+		"without TLS":                            {[]string{own, "Origin: http://console.example.com"}, "another origin"},
+		"a host that begins the same":            {[]string{own, "Origin: https://console.example.com.evil.example.net"}, "another origin"},
+		"a user in the origin":                   {[]string{own, "Origin: https://console.example.com@evil.example.net"}, "another origin"},
+		"a sandboxed page":                       {[]string{own, "Sec-Fetch-Site: cross-site", "Origin: null"}, "another site"},
+		"a sandboxed page, old browser":          {[]string{own, "Origin: null"}, "another origin"},
+		"an empty origin":                        {[]string{own, "Origin: "}, "another origin"},
+		"typed by the user":                      {[]string{own, "Sec-Fetch-Site: none"}, "another site"},
+		"an unknown site":                        {[]string{own, "Sec-Fetch-Site: same-origin-ish", "Origin: https://console.example.com"}, "another site"},
+		"an empty site":                          {[]string{own, "Sec-Fetch-Site: ", "Origin: https://console.example.com"}, "another site"},
+		"two sites":                              {[]string{own, "Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site"}, "another site"},
+		"two origins":                            {[]string{own, "Origin: https://console.example.com", "Origin: https://evil.example.net"}, "another origin"},
+		"a program":                              {[]string{own}, "does not say from which page"},
+		"a form of the console's own origin":     {[]string{"Sec-Fetch-Site: same-origin", "Origin: https://console.example.com"}, "has not the header"},
+		"a library's header":                     {[]string{"X-Requested-With: XMLHttpRequest", "Sec-Fetch-Site: same-origin"}, "has not the header"},
+		"the header twice":                       {[]string{own, "X-Requested-With: x", "Sec-Fetch-Site: same-origin"}, "has not the header"},
+		"a host that the page made up":           {[]string{own, "Origin: https://evil.example.net", "X-Forwarded-Host: evil.example.net", "X-Forwarded-Proto: https"}, "another origin"},
+		"a referrer of the console's own origin": {[]string{own, "Referer: https://console.example.com/deployments"}, "does not say from which page"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, call := range [][2]string{
+				{"POST", "/api/deployments"},
+				{"PUT", "/api/deployments/dep1/members/x"},
+				{"PATCH", "/api/deployments/dep1"},
+				{"DELETE", "/api/deployments/dep1"},
+				{"POST", "/api/tokens/revoke_all"},
+			} {
+				r := header(httptest.NewRequest(call[0], "https://console.example.com"+call[1], strings.NewReader(`{"name":"x"}`)), test.headers...)
+				w := c.serve(t, "root", r)
+				if test.refused == "" && w.Code != passed {
+					t.Errorf("%s %s: %d %s", call[0], call[1], w.Code, w.Body)
+				}
+				if test.refused != "" && (w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), test.refused)) {
+					t.Errorf("%s %s: %d %s, want 403 that says %q", call[0], call[1], w.Code, w.Body, test.refused)
+				}
+			}
+			// Reading changes nothing, and no other origin may read the answer.
+			w := c.serve(t, "root", header(httptest.NewRequest("GET", "https://console.example.com/api/deployments", nil), test.headers...))
+			if w.Code != passed || w.Header().Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("GET: %d %v", w.Code, w.Header())
+			}
+		})
+	}
+}
+
+// A browser asks before it lets a page of another origin send the header. It is not allowed.
+func TestNoOriginIsLetIn(t *testing.T) {
+	t.Parallel()
+	c := newConsole(nil)
+	for _, path := range []string{"/api/deployments", "/api/me", "/token", "/deployments"} {
+		w := c.serve(t, "root", header(httptest.NewRequest("OPTIONS", "https://console.example.com"+path, nil), "Origin: https://evil.example.net",
+			"Sec-Fetch-Site: cross-site", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: x-requested-with"))
+		for name := range w.Header() {
+			if strings.HasPrefix(name, "Access-Control-") {
+				t.Errorf("%s is answered with %s", path, name)
+			}
+		}
+		if w.Code < 400 {
+			t.Errorf("%s is answered %d, which lets the browser go on", path, w.Code)
+		}
+	}
+}
+
+func TestOriginOf(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		host    string
+		tls     bool
+		trusted bool
+		headers []string
+		want    string
+	}{
+		"TLS":                            {host: "console.example.com", tls: true, want: "https://console.example.com"},
+		"without":                        {host: "console.example.com", want: "http://console.example.com"},
+		"another port":                   {host: "console.example.com:8443", tls: true, want: "https://console.example.com:8443"},
+		"its own port":                   {host: "console.example.com:443", tls: true, want: "https://console.example.com"},
+		"its own port without TLS":       {host: "console.example.com:80", want: "http://console.example.com"},
+		"the other's port":               {host: "console.example.com:80", tls: true, want: "https://console.example.com:80"},
+		"capitals":                       {host: "Console.Example.COM", want: "http://console.example.com"},
+		"IPv6":                           {host: "[::1]:80", want: "http://[::1]"},
+		"IPv6, another port":             {host: "[::1]:8080", want: "http://[::1]:8080"},
+		"a proxy that is not trusted":    {host: "10.0.0.1", headers: []string{"X-Forwarded-Proto: https", "X-Forwarded-Host: evil.example.net"}, want: "http://10.0.0.1"},
+		"a proxy that is trusted":        {host: "10.0.0.1", trusted: true, headers: []string{"X-Forwarded-Proto: https", "X-Forwarded-Host: console.example.com"}, want: "https://console.example.com"},
+		"one that keeps the host":        {host: "console.example.com", trusted: true, headers: []string{"X-Forwarded-Proto: https"}, want: "https://console.example.com"},
+		"one that says something else":   {host: "console.example.com", trusted: true, headers: []string{"X-Forwarded-Proto: javascript"}, want: "http://console.example.com"},
+		"one that was told by a client":  {host: "10.0.0.1", trusted: true, headers: []string{"X-Forwarded-Host: evil.example.net, console.example.com"}, want: "http://10.0.0.1"},
+		"one that adds to a client's":    {host: "10.0.0.1", trusted: true, headers: []string{"X-Forwarded-Host: evil.example.net", "X-Forwarded-Host: console.example.com"}, want: "http://10.0.0.1"},
+		"one that adds to a client's, 2": {host: "console.example.com", trusted: true, headers: []string{"X-Forwarded-Proto: https", "X-Forwarded-Proto: http"}, want: "http://console.example.com"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := header(httptest.NewRequest("GET", "/", nil), test.headers...)
+			r.Host, r.TLS = test.host, nil
+			if test.tls {
+				r.TLS = new(tls.ConnectionState)
+			}
+			r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), httptest.NewRecorder(), &caddyhttp.Server{})
+			caddyhttp.SetVar(r.Context(), caddyhttp.TrustedProxyVarKey, test.trusted)
+			if got := originOf(r); got != test.want {
+				t.Errorf("%s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+// A stranger's name server can answer with any address, also that of this machine: then a page of theirs is
+// of the same origin as the console. Where a password is needed, the browser has none for that origin.
+func TestConsoleWithoutAuthenticationIsForLocalNames(t *testing.T) {
+	t.Parallel()
+	c := newConsole(func(c *Console) { c.Administrators, c.InsecureNoAuth = nil, true })
+	for host, local := range map[string]bool{
+		"localhost": true, "localhost:8080": true, "LOCALHOST": true, "console.localhost:80": true, "127.0.0.1:8080": true, "192.0.2.7": true,
+		"[::1]:8080": true, "[::1]": true, "": false, "evil.example.net": false, "evil.example.net:8080": false, "localhost.evil.example.net": false,
+		"127.0.0.1.evil.example.net": false, "xlocalhost": false, "localhost.": false,
+	} {
+		r := header(httptest.NewRequest("POST", "http://x/api/deployments", nil), own, "Sec-Fetch-Site: same-origin", "Origin: http://"+host)
+		r.Host = host
+		want := http.StatusForbidden
+		if local {
+			want = passed
+		}
+		if w := c.serve(t, "", r); w.Code != want {
+			t.Errorf("%q: %d %s, want %d", host, w.Code, w.Body, want)
+		}
+		page := httptest.NewRequest("GET", "http://x/deployments", nil)
+		page.Host = host
+		if w := c.serve(t, "", page); (w.Code == 200) != local {
+			t.Errorf("%q: the page is answered %d", host, w.Code)
+		}
+	}
+}
