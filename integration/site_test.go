@@ -38,9 +38,14 @@ func redisAt(address, master string, server *storetest.Redis) store {
 	}
 }
 
-// eachStore runs a test once for each kind of store.
+// eachStore runs a test once for each kind of store, and beside other tests.
 func eachStore(t *testing.T, test func(t *testing.T, s store)) {
 	t.Parallel()
+	onEachStore(t, test)
+}
+
+// onEachStore is eachStore for a test that runs beside others already.
+func onEachStore(t *testing.T, test func(t *testing.T, s store)) {
 	for name, newStore := range map[string]func(*testing.T) store{"embedded": embedded, "redis": onRedis} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
