@@ -96,6 +96,18 @@ func TestSeedDocuments(t *testing.T) {
 			t.Errorf("the deleted key works: %s", out)
 		}
 		gatewaytest.Call(t, "GET", s.URL(s.jobs, "/etl/api/v2/dags"), nil, gatewaytest.Bearer(token)).Want(401)
+
+		// Who did all that, and that the deleted key was tried. It is entered within a second or so.
+		await[bool](b, "the audit log to have it all", `async (path) => {
+			const { events } = await (await fetch(path)).json();
+			const kinds = events.map((event) => event.kind);
+			return ["key.created", "key.updated", "key.rotated", "key.previous_secret_ended", "key.deleted", "request.refused"].every((kind) => kinds.includes(kind)) || null;
+		}`, "/api/deployments/etl/audit")
+		b.open("/deployments/etl")
+		b.click("Audit")
+		for _, words := range []string{"API Key created", "API Key changed", "Secret of the API Key rotated", "Previous secret ended", "API Key deleted", "Request refused", "key " + id} {
+			b.see(words)
+		}
 		b.wantQuiet()
 	})
 }

@@ -23,11 +23,13 @@ const kinds = {
   "store.secret_changed": "Master secret changed",
   "request.refused": "Request refused",
   "refusals.summed": "Requests refused",
-  "audit.gap": "Entries lost",
+  "audit.gap": "Changes lost before they were entered",
+  "audit.altered": "Altered or lost in the store",
 };
 
 const handlers = {
-  auth: "at the Airflow API",
+  auth: "at the check of tokens",
+  airflow: "on the way to Airflow",
   token: "at the token endpoint",
   revoke: "at revocation",
   introspect: "at introspection",

@@ -12,11 +12,18 @@ export async function showSecret(key, secret, title) {
   // Who goes elsewhere loses the secret, so the browser asks; and a page that is kept for the way back must not have it.
   const leaving = (event) => event.preventDefault();
   const left = () => dialog?.remove();
+  const saved = () => {
+    removeEventListener("beforeunload", leaving);
+    removeEventListener("pagehide", left);
+    if (dialog) write(dialog, { secret: "" });
+  };
   addEventListener("beforeunload", leaving);
   addEventListener("pagehide", left);
   try {
     await open("secret-dialog", {
       locked: true,
+      // In the very click: the user may go on before the browser has told that the dialog is closed.
+      submit: () => { saved(); return true; },
       prepare: (form) => {
         dialog = form.closest("dialog");
         write(form, {
@@ -34,8 +41,6 @@ export async function showSecret(key, secret, title) {
       },
     });
   } finally {
-    removeEventListener("beforeunload", leaving);
-    removeEventListener("pagehide", left);
-    if (dialog) write(dialog, { secret: "" });
+    saved();
   }
 }
