@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -361,5 +362,39 @@ func TestReadinessIsForAdministrators(t *testing.T) {
 	}
 	if w := l.call("admin", "GET", readyPath, ""); w.Code != 403 || !slices.Equal(l.refused, []string{"admin : this needs an administrator of the gateway"}) {
 		t.Errorf("%d %s, told %q", w.Code, w.Body, l.refused)
+	}
+}
+
+// Whoever holds the body back must not make a change with a role that was taken from them meanwhile.
+func TestRoleThatIsTakenWhileTheBodyIsHeldBack(t *testing.T) {
+	t.Parallel()
+	l := newLimitedAPI(t, nil)
+	body, client := io.Pipe()
+	r := httptest.NewRequest(http.MethodPut, "/api/deployments/dep1/members/mallory", body)
+	r.Header.Set("User", "admin")
+	r.Header.Set("Content-Type", "application/json")
+	answered := make(chan int, 1)
+	go func() {
+		w := httptest.NewRecorder()
+		l.ServeHTTP(w, r)
+		answered <- w.Code
+	}()
+	write := func(text string) {
+		t.Helper()
+		if _, err := io.WriteString(client, text); err != nil { // returns when it was read
+			t.Fatal(err)
+		}
+	}
+	write("{")
+	if w := l.call("root", http.MethodDelete, "/deployments/dep1/members/admin", ""); w.Code != http.StatusNoContent {
+		t.Fatal(w.Code, w.Body)
+	}
+	write(`"role":"admin"}`)
+	client.Close()
+	if code := <-answered; code != http.StatusNotFound {
+		t.Errorf("status %d", code)
+	}
+	if w := l.call("root", http.MethodGet, "/deployments/dep1/members", ""); strings.Contains(w.Body.String(), "mallory") {
+		t.Errorf("the members are %s", w.Body)
 	}
 }

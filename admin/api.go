@@ -177,7 +177,13 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, path string, calls m
 	}
 	c := a.newCall(w, r)
 	var err error
-	if c.keys, err = a.Keystore(); err == nil {
+	if c.subject != nil {
+		err = c.readFirst(method)
+	}
+	if err == nil {
+		c.keys, err = a.Keystore()
+	}
+	if err == nil {
 		err = c.authorize(path, method)
 	}
 	if err != nil {

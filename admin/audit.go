@@ -22,7 +22,8 @@ func listAudit(c *callContext) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	return c.showAudit(c.keys.Audit(c.r.Context(), page))
+	list, err := c.keys.Audit(c.r.Context(), page)
+	return c.showAudit(list, auditError(err))
 }
 
 // listDeploymentAudit is GET /deployments/{deployment}/audit?limit=&cursor=: the same of one Deployment,
@@ -54,7 +55,7 @@ func (c *callContext) onlyPresent(list *keystore.List[keystore.AuditEntry]) erro
 
 func (c *callContext) showAudit(list keystore.List[keystore.AuditEntry], err error) (int, any, error) {
 	if err != nil {
-		return 0, nil, auditError(err)
+		return 0, nil, err
 	}
 	c.reportAltered(list.Altered)
 	body := auditList{Events: []json.RawMessage{}, NextCursor: nextCursor(list)}

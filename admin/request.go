@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/deploymentkeys/gateway/internal/strictjson"
 	"github.com/deploymentkeys/gateway/keystore"
@@ -51,6 +52,27 @@ func readOptionalBody(w http.ResponseWriter, r *http.Request, target any) error 
 // readNoBody refuses a body that says anything.
 func readNoBody(w http.ResponseWriter, r *http.Request) error {
 	return readOptionalBody(w, r, &struct{}{})
+}
+
+// bodyTime bounds how long the body of a request may take.
+const bodyTime = 10 * time.Second
+
+// readFirst reads the body of a request before it is decided who may make the call: whoever holds it back
+// must not make a change, hours later, with a role that was taken from them meanwhile.
+func (c *callContext) readFirst(method string) error {
+	if method == http.MethodGet || method == http.MethodDelete {
+		return nil // no body is looked at
+	}
+	connection := http.NewResponseController(c.w)
+	// A connection that can't have a deadline is one of a test.
+	_ = connection.SetReadDeadline(time.Now().Add(bodyTime))
+	body, err := readAll(c.w, c.r)
+	if err != nil {
+		return err
+	}
+	_ = connection.SetReadDeadline(time.Time{})
+	c.r.Body = io.NopCloser(bytes.NewReader(body))
+	return nil
 }
 
 func readAll(w http.ResponseWriter, r *http.Request) ([]byte, error) {

@@ -39,6 +39,7 @@ func crossSiteAdmin(t *testing.T, g *incidentSite) {
 		}
 		return all.String()
 	}
+	settle(t, g.site) // what the key was used for until now is noted in it
 	before := state()
 	const evil = "https://evil.example.com"
 	rebound := "evil.example.com:" + own.Port()

@@ -183,12 +183,18 @@ func TestAuditVerifyAgainstAFile(t *testing.T) {
 		faults    []string
 		code      int // when there are no faults
 	}{
-		"the same":           {whole, whole, nil, 0},
-		"grown":              {earlier, whole, nil, 0},
-		"old ones ended":     {earlier, newTestLog(4, 10), nil, 0},
-		"both shortened":     {newTestLog(3, 6), newTestLog(5, 10), nil, 0},
-		"just behind":        {earlier, newTestLog(7, 10), nil, 0},
-		"nothing in common":  {earlier, newTestLog(8, 10), nil, 2},
+		"the same":          {whole, whole, nil, 0},
+		"grown":             {earlier, whole, nil, 0},
+		"old ones ended":    {earlier, newTestLog(4, 10), nil, 0},
+		"both shortened":    {newTestLog(3, 6), newTestLog(5, 10), nil, 0},
+		"just behind":       {earlier, newTestLog(7, 10), nil, 0},
+		"nothing in common": {earlier, newTestLog(8, 10), nil, 2},
+		"its part is written anew as expired": {newTestLog(1, 4), whole.edit(func(l []string) []string {
+			for i := range 4 {
+				l[i] = fmt.Sprintf(`{"seq":%d,"fault":"expired"}`, i+1)
+			}
+			return l
+		}), nil, 2},
 		"the log went back":  {whole, earlier, []string{"it goes on to entry 10, and the gateway's log ends with entry 6"}, 0},
 		"emptied":            {earlier, newTestLog(1, 0), []string{"it goes on to entry 6, and the gateway's log ends with entry 0"}, 0},
 		"written anew":       {earlier, withOwnHead(rechained(10)), []string{"entry 5 is another one", "entry 6 is another one"}, 0},

@@ -140,6 +140,8 @@ type auditFile struct {
 	chain   *auditChain
 	current auditLine
 	ended   bool
+
+	compared bool // an entry with one of the gateway's log
 }
 
 func openAuditFile(path string, found *faults) (*auditFile, error) {
@@ -190,7 +192,11 @@ func (f *auditFile) compare(line auditLine) error {
 			return err
 		}
 	}
-	if !f.ended && f.current.seq == line.seq && f.current.hash != line.hash && f.current.fault == "" && line.fault == "" {
+	if f.ended || f.current.seq != line.seq || f.current.fault != "" || line.fault != "" {
+		return nil
+	}
+	f.compared = true
+	if f.current.hash != line.hash {
 		f.chain.fault("entry %d is another one in the gateway's log", line.seq)
 	}
 	return nil
@@ -213,6 +219,9 @@ func (f *auditFile) finish(before, head auditPlace) (unlinked, err error) {
 	case last.seq < before.seq:
 		return fmt.Errorf("the gateway keeps nothing older than entry %d, and %s ends with entry %d: whether they belong together could not be checked",
 			before.seq+1, plain(f.chain.name), last.seq), nil
+	case !f.compared && (last.seq != before.seq || last.hash == ""):
+		return fmt.Errorf("the gateway's log has none of the entries of %s any more: whether they belong together could not be checked",
+			plain(f.chain.name)), nil
 	}
 	return nil, nil
 }

@@ -49,11 +49,18 @@ func TestSeedDocuments(t *testing.T) {
 			t.Fatalf("the key does not work in curl: %v\n%s", err, out)
 		}
 
-		// Its properties can be changed.
+		// Its properties can be changed, and nothing else is with them: somebody may have limited the key since the page was
+		// loaded.
+		limits := map[string]any{"scopes": []string{"airflow:read", "deploy"}, "allowed_ips": []string{"127.0.0.0/8"}}
+		gatewaytest.Call(t, "PATCH", s.Admin("/deployments/etl/keys/"+id), limits).Want(200)
 		b.clickIn("Jenkins", "Edit")
 		b.fill("Name", "Jenkins, staging")
 		b.click("Save")
 		b.see("Jenkins, staging")
+		limited := gatewaytest.Call(t, "GET", s.Admin("/deployments/etl/keys/"+id), nil).Want(200)
+		if text := string(limited.Body); !strings.Contains(text, `"scopes":["deploy","airflow:read"]`) || !strings.Contains(text, "127.0.0.0/8") {
+			t.Errorf("after the name was changed the key is %s", text)
+		}
 
 		// A new secret, with time to change it.
 		b.clickIn("Jenkins, staging", "Edit")

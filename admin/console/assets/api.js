@@ -99,7 +99,8 @@ let timer;
 
 /** report keeps the banner true to the last answer; error is null after a success. */
 function report(error) {
-  const unreachable = error?.status === 503 || error?.status === 0;
+  // One record that was altered is no outage: whoever asked is told.
+  const unreachable = error?.status === 503 && !error.message.includes("altered") || error?.status === 0;
   if (error && !unreachable) return;
   const banner = document.getElementById("banner");
   const was = !banner.hidden;

@@ -22,8 +22,9 @@ export function open(template, { prepare, submit, locked = false } = {}) {
       dialog.close();
     };
     dialog.addEventListener("close", () => {
-      if (locked && !finished) {
-        // The browser has closed it by itself, which it may after the second try.
+      if ((locked || form.dataset.busy) && !finished) {
+        // The browser has closed it by itself, which it may after the second try. What is under way may
+        // have a secret for an answer.
         dialog.showModal();
         return;
       }

@@ -31,10 +31,11 @@ export async function add(deployment) {
 /** edit changes a key in one of many ways. It returns {changed}, the key as it is then, or {deleted: true}, or neither. */
 export async function edit(key) {
   const path = at`/deployments/${key.deployment_id}/keys/${key.id}`;
-  let now = key, deleted = false, rotated;
+  let now = key, deleted = false, rotated, shown;
   await open("key-dialog", {
     prepare: (form, close) => {
       fill(form, key);
+      shown = read(form);
       deed(form, "rotate", async () => {
         rotated = await rotate(now, path);
         if (rotated) close();
@@ -63,7 +64,9 @@ export async function edit(key) {
       });
     },
     submit: async (form) => {
-      now = await call("PATCH", path, read(form));
+      // Only what was changed here: the list may be old, and somebody may have limited the key since.
+      const changed = Object.entries(read(form)).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(shown[name]));
+      now = await call("PATCH", path, Object.fromEntries(changed));
       toast("Saved.");
       return now;
     },
