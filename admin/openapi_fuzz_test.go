@@ -314,10 +314,10 @@ func FuzzAPIDocument(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, method, target, contentType, body string) {
 		if !isToken(method) || !strings.HasPrefix(target, "/") {
-			t.Skip() // net/http answers these
+			return // net/http answers these
 		}
 		if address, err := url.ParseRequestURI(target); err != nil || address.Host != "" || strings.ContainsAny(target, " \r\n") {
-			t.Skip()
+			return
 		}
 		q := &fuzzRequest{method: method, target: target, contentType: contentType, body: body}
 		if err := requests.send(q); err != nil {
