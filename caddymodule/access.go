@@ -21,13 +21,30 @@ import (
 const userClient = "deployment-keys-user"
 
 // authenticate is the key that a key ID and a secret are of, wherever from: see [identity.comeFrom]. It
-// also says whether it was the previous secret.
+// also says whether it was the previous secret. A key whose Deployment is gone, or was altered, is none:
+// who can write the store may have kept its record from ending with the Deployment.
 func (a *App) authenticate(ctx context.Context, id, secret string) (key *keystore.Key, isPrevious bool, err error) {
 	n, err := a.opened(ctx)
 	if err != nil {
 		return nil, false, err
 	}
-	return n.view.Authenticate(ctx, id, secret, a.maxStaleness)
+	if key, isPrevious, err = n.view.Authenticate(ctx, id, secret, a.maxStaleness); err != nil {
+		return nil, false, err
+	}
+	if _, err = a.deploymentOf(ctx, n, key); err != nil {
+		return nil, false, err
+	}
+	return key, isPrevious, nil
+}
+
+// deploymentOf is the Deployment of a key that has authenticated itself. The error is
+// [keystore.ErrCredentials] when it was deleted.
+func (a *App) deploymentOf(ctx context.Context, n *node, key *keystore.Key) (*keystore.Deployment, error) {
+	deployment, err := n.view.Deployment(ctx, key.DeploymentID, a.maxStaleness)
+	if errors.Is(err, keystore.ErrNotFound) {
+		return nil, keystore.ErrCredentials
+	}
+	return deployment, err
 }
 
 // used notes for what a key was used, by a request that was accepted, in a second of Unix time.
@@ -57,11 +74,8 @@ func (a *App) issue(ctx context.Context, key *keystore.Key, audience string, sco
 	if err != nil {
 		return "", 0, err
 	}
-	deployment, err := n.view.Deployment(ctx, key.DeploymentID, a.maxStaleness)
-	switch {
-	case errors.Is(err, keystore.ErrNotFound):
-		return "", 0, keystore.ErrCredentials
-	case err != nil:
+	deployment, err := a.deploymentOf(ctx, n, key)
+	if err != nil {
 		return "", 0, err
 	}
 	now := time.Now()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -87,12 +88,11 @@ func credentialsOnly(r *http.Request, authorization string) {
 	header := r.Header
 	readableOnly(header)
 	for name := range header {
-		switch plain := strings.ReplaceAll(strings.ToLower(name), "_", "-"); {
+		switch plain := folded(name); {
 		case plain == "cookie", plain == "proxy-authorization", plain == "authorization",
 			plain == "forwarded", plain == "x-script-name", plain == "remote-user", plain == "x-remote-user":
 			delete(header, name)
-		case strings.HasPrefix(plain, "x-forwarded-") && !isOneOf(name, forwardedByCaddy[:]),
-			strings.HasPrefix(plain, "x-forwarded-") && strings.Contains(name, "_"):
+		case strings.HasPrefix(plain, "x-forwarded-") && !slices.Contains(forwardedByCaddy[:], name):
 			delete(header, name)
 		}
 	}

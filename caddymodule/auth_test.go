@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +179,34 @@ func TestRememberedTokenIsDecidedAnew(t *testing.T) {
 	r := httptest.NewRequest("GET", "/dep1/api", nil)
 	r.Header = bearer(raw)
 	expectError(t, serve(t, h, r), 401, codeInvalidToken, "deleted")
+}
+
+// Whoever can write the store can keep the record of a key from ending with its Deployment. It is of no
+// use without one, by whatever way it comes.
+func TestSecretOfAKeyWithoutItsDeployment(t *testing.T) {
+	t.Parallel()
+	for name, step := range map[string]keystore.Step{
+		"gone":    {Kind: keystore.DeleteRecord, Name: "deployment/dep1"},
+		"altered": {Kind: keystore.PutRecord, Name: "deployment/dep1", Value: make([]byte, 64)},
+	} {
+		app := newTestApp(t, nil)
+		if err := app.node.Load().store.Apply(t.Context(), keystore.Change{Steps: []keystore.Step{step}}); err != nil {
+			t.Fatal(err)
+		}
+		h := newTestAuth(t, app)
+		h.Basic = true
+		r := httptest.NewRequest(http.MethodGet, "/dep1/api", nil)
+		r.SetBasicAuth(app.key.ID, app.secret)
+		if w := serve(t, h, r); w.Code != http.StatusUnauthorized {
+			t.Errorf("%s: Basic is answered %d", name, w.Code)
+		}
+		for _, path := range []string{pathToken, pathIntrospect, pathRevoke} {
+			form := url.Values{"grant_type": {"client_credentials"}, "token": {"x"}}
+			if w := app.clientCall(t, path, app.key.ID, app.secret, "192.0.2.1", form); w.Code != http.StatusUnauthorized {
+				t.Errorf("%s: %s is answered %d", name, path, w.Code)
+			}
+		}
+	}
 }
 
 func TestExpiredTokenSaysSinceWhen(t *testing.T) {

@@ -22,10 +22,12 @@ const (
 
 var identityHeaders = [...]string{headerDeployment, headerKey, headerUser, headerScopes}
 
-// overrideHeaders are those by which frameworks let a client have another method or path served
-// than the one in the request line, which is the one that was authorized.
+// overrideHeaders are those by which frameworks and servers let a client have another method or path
+// served than the one in the request line, which is the one that was authorized. Gunicorn, in its default
+// configuration, cuts SCRIPT_NAME off the path that comes from a proxy on the same machine.
 var overrideHeaders = [...]string{
 	"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X-Original-Url", "X-Rewrite-Url",
+	"Script-Name", "X-Script-Name", "Path-Info",
 }
 
 // An identity is who a request is from, proven, and what they may do: a key, or a user.
@@ -95,11 +97,11 @@ func (id *identity) name() string {
 	return id.keyID
 }
 
-// checkTrailers refuses trailers that are announced and would speak of identity. Those that come
-// unannounced are not passed on either: see attach.
+// checkTrailers refuses trailers that are announced and would be removed as headers: some servers add
+// trailers to the headers. Those that come unannounced are not passed on either: see attach.
 func checkTrailers(r *http.Request) *refusal {
 	for name := range r.Trailer {
-		if isIdentityHeader(name) || strings.EqualFold(name, "Authorization") {
+		if isIdentityHeader(name) || isOverrideHeader(name) || strings.EqualFold(name, "Authorization") {
 			return refuse(codeInvalidRequest, "trailer "+name+" is not allowed")
 		}
 	}
@@ -216,11 +218,16 @@ func takeOutOfConnection(header http.Header, names func(string) bool) {
 func isIdentityHeader(name string) bool { return isOneOf(name, identityHeaders[:]) }
 func isOverrideHeader(name string) bool { return isOneOf(name, overrideHeaders[:]) }
 
-// isOneOf compares as servers do that turn headers into variables (RFC 3875 section 4.1.18):
-// without case, and with _ for -.
+// isOneOf compares as servers do that turn headers into variables (RFC 3875 section 4.1.18): without
+// case, and with _ for -. In some, such as lighttpd, _ stands for whatever is no letter and no digit.
 func isOneOf(name string, known []string) bool {
-	if len(name) < 2 || name[0]|0x20 != 'x' {
-		return false // all of them begin with X-
+	if name == "" {
+		return false
+	}
+	switch name[0] | 0x20 {
+	case 'x', 's', 'p': // all of them begin so
+	default:
+		return false
 	}
 	for _, k := range known {
 		if len(name) == len(k) && sameHeader(name, k) {
@@ -241,10 +248,19 @@ func sameHeader(a, b string) bool {
 
 func fold(c byte) byte {
 	switch {
-	case c == '_':
-		return '-'
 	case 'A' <= c && c <= 'Z':
 		return c | 0x20
+	case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		return c
 	}
-	return c
+	return '-'
+}
+
+// folded is a name as isOneOf compares it.
+func folded(name string) string {
+	plain := []byte(name)
+	for i, c := range plain {
+		plain[i] = fold(c)
+	}
+	return string(plain)
 }

@@ -18,7 +18,7 @@ func TestAttachReplacesEverySpellingOfTheIdentity(t *testing.T) {
 	for _, name := range []string{
 		"X-Deployment-Id", "X_Deployment_Id", "x-deployment-id", "X-Deployment_Id", "X-DEPLOYMENT-KEY-ID",
 		"X-Deployment-User", "x_deployment_user", "X_DEPLOYMENT-Scopes",
-		"X-Http-Method-Override", "X_HTTP_METHOD", "X-Original-Url",
+		"X-Http-Method-Override", "X_HTTP_METHOD", "X-Original-Url", "X.Deployment.Id", "X-Deployment~User", "X^Original!Url",
 	} {
 		r.Header[name] = []string{"forged"}
 	}
@@ -44,6 +44,29 @@ func TestAttachReplacesEverySpellingOfTheIdentity(t *testing.T) {
 		if got, _ := repl.GetString("http.auth.user." + name); got != want {
 			t.Errorf("{http.auth.user.%s} is %q, want %q", name, got, want)
 		}
+	}
+}
+
+// Gunicorn takes SCRIPT_NAME from a proxy on the same machine, and serves the path without it: with
+// SCRIPT_NAME: /dep1/x the path /dep1/x/dep2/api, which is of dep1, is served as /dep2/api.
+func TestAttachRemovesHeadersThatMoveThePath(t *testing.T) {
+	t.Parallel()
+	r := httptest.NewRequest("GET", "/dep1/x/dep2/api", nil)
+	for _, name := range []string{"Script_name", "SCRIPT_NAME", "Script-Name", "X-Script-Name", "Path_info", "PATH-INFO"} {
+		r.Header[name] = []string{"/dep1/x"}
+	}
+	r.Header["Priority"], r.Header["Sec-Fetch-Site"] = []string{"u=1"}, []string{"none"}
+	id := identity{keyID: "key1", deploymentID: "dep1", scopes: keystore.AllScopes}
+	id.attach(r, caddy.NewReplacer(), false)
+	for name := range r.Header {
+		switch name {
+		case "Priority", "Sec-Fetch-Site", "X-Deployment-Id", "X-Deployment-Key-Id", "X-Deployment-Scopes":
+		default:
+			t.Errorf("the upstream gets %s", name)
+		}
+	}
+	if len(r.Header) != 5 {
+		t.Errorf("the upstream gets %v", r.Header)
 	}
 }
 
@@ -85,6 +108,7 @@ func TestCheckTrailers(t *testing.T) {
 	t.Parallel()
 	for name, refused := range map[string]bool{
 		"X-Deployment-Id": true, "x_deployment_user": true, "Authorization": true, "X-Checksum": false,
+		"Script_name": true, "X-Original-Url": true,
 	} {
 		r := httptest.NewRequest("POST", "/", nil)
 		r.Trailer = http.Header{name: nil}

@@ -279,3 +279,26 @@ func TestAllowedIPsBehindAProxy(t *testing.T) {
 		eventually(t, "all addresses are allowed again", func() bool { return node.get(t, "dep1", token).Status == http.StatusOK })
 	}
 }
+
+// A proxy that appends to what a client says of itself, as most do, has the true address last: Caddy takes it with
+// trusted_proxies_strict, and the first one, which the client has made up, without.
+func TestAllowedIPsBehindAProxyThatAppends(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	strict := "{\n\tservers {\n\t\ttrusted_proxies static 127.0.0.1/32\n\t\ttrusted_proxies_strict\n\t}\n"
+	g := &site{startGateway(t, strings.Replace(tourCaddyfile(port, embedded(t)), "{\n", strict, 1)), port}
+	g.newDeployment(t, "dep1")
+	k := g.newKey(t, "dep1")
+	token := g.token(t, k)
+	g.patchKey(t, k, map[string]any{"allowed_ips": []string{"192.0.2.7"}})
+	for forwarded, status := range map[string]int{
+		"192.0.2.7, 198.51.100.9": http.StatusForbidden,
+		"192.0.2.7,198.51.100.9":  http.StatusForbidden,
+		"198.51.100.9, 192.0.2.7": http.StatusOK,
+	} {
+		answer := call(t, http.MethodGet, g.URL(port, "/dep1/api/v2/dags"), nil, bearer(token), header("X-Forwarded-For", forwarded))
+		if answer.Status != status {
+			t.Errorf("X-Forwarded-For: %s is answered %d, want %d", forwarded, answer.Status, status)
+		}
+	}
+}

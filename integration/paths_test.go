@@ -169,6 +169,28 @@ func TestPathsOverHTTP2(t *testing.T) {
 
 // A server that stands before the gateway and one behind it may count a different number of requests in one stream of
 // bytes. Whatever is behind the first one here, it does not reach the upstream with the identity of the first.
+// The path that an upstream serves is the one that was authorized, whatever headers say that it is another.
+func TestHeadersThatMoveThePathDoNotReachTheUpstream(t *testing.T) {
+	t.Parallel()
+	to := startUpstream(t)
+	g, _, token := proxySite(t, to)
+	const target = "/dep1/x/dep2/api"
+	for _, name := range []string{"SCRIPT_NAME", "script_name", "Script-Name", "X-Script-Name", "PATH_INFO", "X-Original-URL", "X.Rewrite.Url"} {
+		for _, connection := range []string{"close", "close, " + name} {
+			g.raw(t, strings.Replace(rawGet(target, token, name+": /dep1/x"), "Connection: close", "Connection: "+connection, 1)).Want(http.StatusOK)
+			got := to.takeOne(t)
+			for sent, values := range got.Header {
+				if values[0] == "/dep1/x" {
+					t.Errorf("the upstream gets %s: %s", sent, values[0])
+				}
+			}
+			if got.Target != target {
+				t.Errorf("the upstream serves %s", got.Target)
+			}
+		}
+	}
+}
+
 func TestSmuggledRequestDoesNotReachTheUpstream(t *testing.T) {
 	t.Parallel()
 	to := startUpstream(t)

@@ -171,19 +171,29 @@ func (w *auditWriter) altered(what string) {
 	w.enter(AuditEvent{Time: w.now, Kind: AuditAltered, Outcome: OutcomeUnknown, Set: map[string]string{"what": what}})
 }
 
+// alteredChange enters that an entry of the change log was not.
+func (w *auditWriter) alteredChange(seq uint64) {
+	w.enter(AuditEvent{
+		Time: w.now, Kind: AuditAltered, Outcome: OutcomeUnknown, Change: seq,
+		Set: map[string]string{"what": "this entry of the change log"},
+	})
+}
+
 // changes enters entries of the change log, and how many are missing between them.
 func (w *auditWriter) changes(entries []LogEntry) {
 	for _, entry := range entries {
+		// Numbers rise, unless somebody else has written them.
+		if entry.Seq <= w.head.Change {
+			w.alteredChange(entry.Seq)
+			continue
+		}
 		if missing := entry.Seq - w.head.Change - 1; missing > 0 {
 			w.enter(AuditEvent{Time: w.now, Kind: AuditGap, Outcome: OutcomeUnknown, Count: missing})
 		}
 		w.head.Change, w.head.ChangeHash = entry.Seq, changeHash(entry)
 		event, err := openEvent(w.vault, entry.Event)
 		if err != nil {
-			w.enter(AuditEvent{
-				Time: w.now, Kind: AuditAltered, Outcome: OutcomeUnknown, Change: entry.Seq,
-				Set: map[string]string{"what": "this entry of the change log"},
-			})
+			w.alteredChange(entry.Seq)
 			continue
 		}
 		w.enter(AuditEvent{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -247,8 +248,9 @@ func (k *Keystore) changeKey(ctx context.Context, by Caller, kind EventKind, dep
 		})
 }
 
-// DeleteKey ends a key. It asks the Deployment's index, not the record, so that an altered key
-// can be deleted too. Errors: [ErrNotFound].
+// DeleteKey ends a key. It asks the Deployment's index, not the record, so that an altered key can be
+// deleted too; and the record of a key that the index does not have, which somebody has put back or
+// hidden who can write the store. Errors: [ErrNotFound].
 func (k *Keystore) DeleteKey(ctx context.Context, by Caller, deploymentID, id string) error {
 	absent := notFound("key", id)
 	if !IsKeyID(id) || ValidateDeploymentID(deploymentID) != nil {
@@ -259,14 +261,29 @@ func (k *Keystore) DeleteKey(ctx context.Context, by Caller, deploymentID, id st
 		return err
 	}
 	defer cancel()
-	err = k.apply(ctx, v, Change{
-		Conditions: []Condition{{Kind: IsMember, Name: keysIndex(deploymentID), Member: id}},
-		Steps:      deleteKey(deploymentID, id),
-	}, by, Event{Kind: KeyDeleted, Deployment: deploymentID, Key: id})
-	if failedCondition(err) == 0 {
-		return absent
-	}
-	return err
+	event, name := Event{Kind: KeyDeleted, Deployment: deploymentID, Key: id}, keyRecord(id)
+	return retry(name, func() error {
+		err := k.apply(ctx, v, Change{
+			Conditions: []Condition{{Kind: IsMember, Name: keysIndex(deploymentID), Member: id}},
+			Steps:      deleteKey(deploymentID, id),
+		}, by, event)
+		if failedCondition(err) < 0 {
+			return err
+		}
+		key, record, err := getRecord[Key](ctx, k, v, name, absent)
+		switch {
+		case errors.Is(err, ErrAltered):
+			return absent // whose it is cannot be told, and it grants nothing
+		case err != nil:
+			return err
+		case key.DeploymentID != deploymentID:
+			return absent
+		}
+		return k.apply(ctx, v, Change{
+			Conditions: []Condition{{Kind: RecordEquals, Name: name, Value: record}},
+			Steps:      deleteKey(deploymentID, id),
+		}, by, event)
+	})
 }
 
 // deleteKey is what is removed of a key.
@@ -291,7 +308,10 @@ func (k *Keystore) Keys(ctx context.Context, deploymentID string, page Page) (Li
 		return List[Key]{}, err
 	}
 	defer cancel()
-	return listRecords[Key](ctx, k, v, keysIndex(deploymentID), keyRecord, page)
+	list, err := listRecords[Key](ctx, k, v, keysIndex(deploymentID), keyRecord, page)
+	// An index has no authentication code: the record says whose key it is.
+	list.Items = slices.DeleteFunc(list.Items, func(key Key) bool { return key.DeploymentID != deploymentID })
+	return list, err
 }
 
 // tell says in an event what the key has that it did not have before.

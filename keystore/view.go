@@ -79,9 +79,9 @@ func NewView(keystore *Keystore, opts ViewOptions) *View {
 	ctx, cancel := context.WithCancel(context.Background())
 	v := &View{
 		keystore: keystore, opts: opts,
-		keys:        newFacts(opts.Size, keystore.Key),
+		keys:        newFacts(opts.Size, keystore.keyWithoutTexts),
 		members:     newFacts(opts.Size, keystore.memberOf),
-		deployments: newFacts(opts.Size, keystore.deploymentWithoutKeys),
+		deployments: newFacts(opts.Size, keystore.deploymentWithoutTexts),
 		revoked:     newFacts(opts.Size, keystore.revokedToken),
 		cutoff:      newFacts(1, keystore.cutoffNamed),
 		started:     opts.Now().Add(-1), // so that no moment of the view is 0
@@ -107,7 +107,7 @@ func (v *View) Close() {
 	v.cutoff.close()
 }
 
-// Key is [Keystore.Key], from knowledge of at most maxAge. The key is shared by all who ask: it
+// Key is [Keystore.Key] without the name and the description, from knowledge of at most maxAge. The key is shared by all who ask: it
 // must not be changed.
 func (v *View) Key(ctx context.Context, id string, maxAge time.Duration) (*Key, error) {
 	// An ID that this store has not made is of no key, and never will be. Without that, anybody
@@ -136,8 +136,8 @@ func (v *View) Member(ctx context.Context, deploymentID, user string, maxAge tim
 	return answer(ctx, v, v.members, memberID{deploymentID, user}, maxAge)
 }
 
-// Deployment is [Keystore.Deployment] without the number of its keys, from knowledge of at most
-// maxAge. It is shared by all who ask: it must not be changed.
+// Deployment is [Keystore.Deployment] without the number of its keys, its name and its description, from
+// knowledge of at most maxAge. It is shared by all who ask: it must not be changed.
 func (v *View) Deployment(ctx context.Context, id string, maxAge time.Duration) (*Deployment, error) {
 	return answer(ctx, v, v.deployments, id, maxAge)
 }
@@ -168,9 +168,18 @@ func (k *Keystore) memberOf(ctx context.Context, id memberID) (Member, error) {
 	return k.Member(ctx, id.deployment, id.user)
 }
 
-func (k *Keystore) deploymentWithoutKeys(ctx context.Context, id string) (Deployment, error) {
+// keyWithoutTexts leaves out what only people read: a description may be longer than all else, and how much
+// memory a view takes must not be for those to decide who make keys.
+func (k *Keystore) keyWithoutTexts(ctx context.Context, id string) (Key, error) {
+	key, err := k.Key(ctx, id)
+	key.Name, key.Description = "", ""
+	return key, err
+}
+
+func (k *Keystore) deploymentWithoutTexts(ctx context.Context, id string) (Deployment, error) {
 	d, err := k.Deployment(ctx, id)
 	d.KeyCount = 0 // changes without the Deployment
+	d.Name, d.Description = "", ""
 	return d, err
 }
 

@@ -349,6 +349,21 @@ func TestViewIsBounded(t *testing.T) {
 	storetest.Poll(t, 30*time.Second, "the view to shrink to 10 keys", func() bool { return k.Stats().Keys <= 10 })
 }
 
+// A description may be of 4 KB, and 100,000 keys are remembered.
+func TestViewRemembersNoTexts(t *testing.T) {
+	t.Parallel()
+	k := newViewKit(t)
+	key, _ := k.key()
+	read, err := k.View.Key(t.Context(), key.ID, time.Hour)
+	if err != nil || key.Name == "" || read.Name != "" || read.Description != "" || read.Scopes != key.Scopes {
+		t.Errorf("the view has the key %+v, %v", read, err)
+	}
+	deployment, err := k.View.Deployment(t.Context(), key.DeploymentID, time.Hour)
+	if err != nil || deployment.Name != "" || deployment.Description != "" || deployment.ID != key.DeploymentID {
+		t.Errorf("the view has the Deployment %+v, %v", deployment, err)
+	}
+}
+
 func TestCloseEndsTheFollower(t *testing.T) {
 	t.Parallel()
 	k := newViewKit(t)

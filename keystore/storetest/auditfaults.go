@@ -193,6 +193,24 @@ func auditFaultTests() []keystoreTest {
 			}
 			k.wantFaults()
 		}},
+		{"audit: a forged number is no gap", func(t *testing.T, k *keystoreKit) {
+			entered(k)
+			k.key("dep1")
+			k.key("dep1")
+			disordered := keystore.New(&disorderedLog{k.store}, master)
+			if _, _, err := disordered.WriteAudit(k.ctx(), nil); err != nil {
+				t.Fatal(err)
+			}
+			for _, entry := range k.audit("", 100) {
+				if entry.Count > 1 {
+					t.Errorf("there is an entry of %d changes: %+v", entry.Count, entry)
+				}
+			}
+			if newest := k.audit("", 1)[0]; newest.Kind != keystore.AuditAltered || newest.Change != 6 {
+				t.Errorf("a number that goes back is entered as %+v", newest)
+			}
+			k.wantFaults()
+		}},
 		{"audit: changes that are gone from the change log are counted", func(t *testing.T, k *keystoreKit) {
 			k.Keystore = keystore.New(&withoutOldEntries{k.store, 3}, master)
 			entered(k)
@@ -252,6 +270,18 @@ func (s *anotherLog) Log(ctx context.Context, after uint64, limit int) ([]keysto
 	entries, err := s.Store.Log(ctx, s.before+after, limit)
 	for i := range entries {
 		entries[i].Seq -= s.before
+	}
+	return entries, err
+}
+
+// disorderedLog is a store whose change log has its last two numbers in each other's place.
+type disorderedLog struct{ keystore.Store }
+
+// Log implements [keystore.Store].
+func (s *disorderedLog) Log(ctx context.Context, after uint64, limit int) ([]keystore.LogEntry, error) {
+	entries, err := s.Store.Log(ctx, after, limit)
+	if last := len(entries) - 1; last > 1 {
+		entries[last-1].Seq, entries[last].Seq = entries[last].Seq, entries[last-1].Seq
 	}
 	return entries, err
 }

@@ -161,6 +161,43 @@ func keyTests() []keystoreTest {
 			}
 			k.want(k.DeleteKey(k.ctx(), alice, "dep1", key.ID), nil)
 		}},
+		{"a key that was taken out of the index, or put back without it, can be deleted", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			k.deployment("dep2")
+			key, secret := k.key("dep1")
+			record, err := k.store.Get(k.ctx(), "key/"+key.ID)
+			k.want(err, nil)
+			hide := func() {
+				k.want(k.store.Apply(k.ctx(), keystore.Change{Steps: []keystore.Step{take("keys/dep1", key.ID)}}), nil)
+			}
+			putBack := func() {
+				k.want(k.DeleteKey(k.ctx(), alice, "dep1", key.ID), nil)
+				k.put("key/"+key.ID, record[0])
+			}
+			for _, forge := range []func(){hide, putBack} {
+				forge()
+				_, err := k.Authenticate(k.ctx(), key.ID, secret)
+				k.want(err, nil)
+				k.want(k.DeleteKey(k.ctx(), alice, "dep2", key.ID), keystore.ErrNotFound)
+				k.want(k.DeleteKey(k.ctx(), alice, "dep1", key.ID), nil)
+				_, err = k.Authenticate(k.ctx(), key.ID, secret)
+				k.want(err, keystore.ErrCredentials)
+				k.put("key/"+key.ID, record[0])
+				k.want(k.store.Apply(k.ctx(), keystore.Change{Steps: []keystore.Step{add("keys/dep1", key.ID)}}), nil)
+			}
+		}},
+		{"a forged index shows no keys of another Deployment", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			k.deployment("dep2")
+			key, _ := k.key("dep1")
+			own, _ := k.key("dep2")
+			k.want(k.store.Apply(k.ctx(), keystore.Change{Steps: []keystore.Step{add("keys/dep2", key.ID)}}), nil)
+			list, err := k.Keys(k.ctx(), "dep2", keystore.Page{Limit: 10})
+			k.want(err, nil)
+			if len(list.Items) != 1 || list.Items[0].ID != own.ID {
+				t.Errorf("dep2 has %+v", list.Items)
+			}
+		}},
 		{"a record does not pass under another name", func(t *testing.T, k *keystoreKit) {
 			k.deployment("dep1")
 			key, _ := k.key("dep1")
