@@ -39,6 +39,7 @@ var mayImport = map[string][]string{
 	"integration/gatewaytest": {},
 	"integration/airflow":     {},
 	"integration/console":     {},
+	"integration/timing":      {},
 }
 
 // mayUseCaddy are the packages that know Caddy. All others stay free of it, also by way of what they import, so that

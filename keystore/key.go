@@ -154,8 +154,9 @@ func (k *Keystore) DeploymentKey(ctx context.Context, deploymentID, id string) (
 // [Key.HasPreviousSecret].
 //
 // Whatever is wrong with them, the time of the answer does not tell: a key that does not exist
-// takes the hash and the comparison of one that does. Only a secret that is not of the right form
-// is refused before all that, whatever the key ID.
+// takes the lookup, the hash and the comparison of one that does. Only a secret that is not of the
+// right form is refused before all that, whatever the key ID; and of a key ID that the store has not
+// made, it is never asked, while of any other it is when nothing of that is remembered.
 func (k *Keystore) Authenticate(ctx context.Context, id, secretText string) (Key, error) {
 	key, _, err := k.authenticate(ctx, id, secretText, func(ctx context.Context, id string) (*Key, error) {
 		key, err := k.Key(ctx, id)
@@ -166,6 +167,9 @@ func (k *Keystore) Authenticate(ctx context.Context, id, secretText string) (Key
 	}
 	return *key, nil
 }
+
+// noKeyID is the name of no key: [Keystore.Key] says so without asking the store.
+const noKeyID = ""
 
 // noKey is in the place of a key that does not exist. No secret has this hash.
 var noKey = &Key{SecretHash: make([]byte, codeSize)}
@@ -180,15 +184,18 @@ func (k *Keystore) authenticate(ctx context.Context, id, secretText string, read
 	if err != nil {
 		return nil, false, err
 	}
-	key := noKey
-	if v.madeKeyID(id) {
-		found, err := read(ctx, id)
-		switch {
-		case err == nil:
-			key = found
-		case !errors.Is(err, ErrNotFound):
-			return nil, false, err
-		}
+	// What was not made is looked for under the name of no key, which takes the time of any other name and,
+	// like a deleted key, is remembered as one that does not exist. The store is not asked: see madeKeyID.
+	name := id
+	if !v.madeKeyID(id) {
+		name = noKeyID
+	}
+	key, err := read(ctx, name)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		key = noKey
+	case err != nil:
+		return nil, false, err
 	}
 	now, hash := k.now(), v.hashSecret(id, secret)
 	// Both are always compared, so that the time tells neither which one it was nor whether there are two.

@@ -251,9 +251,10 @@ func (v *View) apply(event Event) {
 		v.members.forget(memberID{event.Deployment, event.User})
 	case DeploymentDeleted:
 		// One that is made with the same ID later is another: what is known of the keys and the
-		// members of this one must not be taken for theirs.
+		// members of this one must not be taken for theirs. That a key does not exist stays true: if it
+		// were forgotten, the next request would tell by its time that the key was deleted.
 		v.deployments.forget(event.Deployment)
-		v.keys.forgetWhere(func(_ string, key *Key) bool { return key == nil || key.DeploymentID == event.Deployment })
+		v.keys.forgetWhere(func(_ string, key *Key) bool { return key != nil && key.DeploymentID == event.Deployment })
 		v.members.forgetWhere(func(id memberID, _ *Member) bool { return id.deployment == event.Deployment })
 	case TokenRevoked:
 		v.revoked.forget(event.Token)

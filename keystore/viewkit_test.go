@@ -51,7 +51,7 @@ func (f *faulty) Next(ctx context.Context, after keystore.Position, wait time.Du
 // view hears of by the log alone.
 type viewKit struct {
 	*keystore.View
-	t     *testing.T
+	t     testing.TB
 	store *faulty
 	own   *keystore.Keystore
 	other *keystore.Keystore
@@ -68,7 +68,7 @@ const maxAge = time.Minute
 
 var by = keystore.Caller{Name: "test"}
 
-func newViewKit(t *testing.T) *viewKit {
+func newViewKit(t testing.TB) *viewKit {
 	t.Helper()
 	store, err := boltstore.Open(filepath.Join(t.TempDir(), "keys.db"), boltstore.Options{Timeout: 10 * time.Second})
 	if err != nil {

@@ -18,23 +18,36 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// caddyDir holds the binary that buildCaddy built. Empty when no test needed one.
+// caddyDir holds the binaries that were built. Empty when no test needed one.
 var caddyDir string
 
-// buildCaddy builds cmd/caddy with the race detector, once for all tests, and returns the path of the binary.
-var buildCaddy = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "gateway-integration-")
-	if err != nil {
-		return "", err
+// buildCaddy and buildShipped build cmd/caddy, once for all tests, and return the path of the binary: with the race
+// detector, as tests have it, and without, as users do.
+var (
+	buildCaddy   = sync.OnceValues(func() (string, error) { return build("caddy", "-race") })
+	buildShipped = sync.OnceValues(func() (string, error) { return build("caddy-shipped", "-race=false") })
+)
+
+// building guards caddyDir.
+var building sync.Mutex
+
+func build(name, race string) (string, error) {
+	building.Lock()
+	defer building.Unlock()
+	if caddyDir == "" {
+		dir, err := os.MkdirTemp("", "gateway-integration-")
+		if err != nil {
+			return "", err
+		}
+		caddyDir = dir
 	}
-	caddyDir = dir
-	binary := filepath.Join(dir, "caddy")
-	cmd := exec.Command("go", "build", "-race", "-buildvcs=false", "-o", binary, "github.com/deploymentkeys/gateway/cmd/caddy")
+	binary := filepath.Join(caddyDir, name)
+	cmd := exec.Command("go", "build", race, "-buildvcs=false", "-o", binary, "github.com/deploymentkeys/gateway/cmd/caddy")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build cmd/caddy: %w\n%s", err, out)
 	}
 	return binary, nil
-})
+}
 
 // CaddyBinary returns the path of this tree's Caddy.
 func CaddyBinary(t *testing.T) string {

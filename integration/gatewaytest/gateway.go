@@ -21,6 +21,7 @@ type Gateway struct {
 	dir       string
 	adminPort int
 	env       []string
+	shipped   bool
 
 	process *exec.Cmd     // nil when stopped
 	exited  chan struct{} // closed when process has ended and exitErr is set
@@ -38,6 +39,12 @@ func WithEnv(variables ...string) Option {
 // WithFolder makes the gateway keep its files in dir, where another one, stopped or running, keeps them too.
 func WithFolder(dir string) Option {
 	return func(g *Gateway) { g.dir = dir }
+}
+
+// WithoutRaceDetector starts the gateway as users have it, for figures. It compiles Caddy once more, which takes minutes
+// the first time.
+func WithoutRaceDetector() Option {
+	return func(g *Gateway) { g.shipped = true }
 }
 
 // Start starts a gateway with a Caddyfile and waits until it serves. The Caddyfile must not set the admin
@@ -89,7 +96,7 @@ func (g *Gateway) TryStart() error {
 	if g.process != nil {
 		g.t.Fatal("the gateway is running already")
 	}
-	cmd := exec.Command(CaddyBinary(g.t), "run", "--config", g.Caddyfile(), "--adapter", "caddyfile")
+	cmd := exec.Command(g.binary(), "run", "--config", g.Caddyfile(), "--adapter", "caddyfile")
 	cmd.Dir = g.dir
 	cmd.Env = g.Environment()
 	log, err := os.OpenFile(g.logPath(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
@@ -123,6 +130,19 @@ func (g *Gateway) TryStart() error {
 		return fmt.Errorf("the gateway ended at start: %w\n%s", g.exitErr, g.Logs())
 	}
 	return nil
+}
+
+// binary is the path of the Caddy that the gateway is a process of.
+func (g *Gateway) binary() string {
+	g.t.Helper()
+	if !g.shipped {
+		return CaddyBinary(g.t)
+	}
+	binary, err := buildShipped()
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return binary
 }
 
 // serves reports whether the gateway has loaded a config. Caddy answers on its admin endpoint before that, with null.
@@ -235,7 +255,7 @@ func (g *Gateway) Logs() string {
 // wrote to standard output and standard error, and an error if it failed.
 func (g *Gateway) Run(arguments ...string) (string, error) {
 	g.t.Helper()
-	cmd := exec.CommandContext(g.t.Context(), CaddyBinary(g.t), arguments...)
+	cmd := exec.CommandContext(g.t.Context(), g.binary(), arguments...)
 	cmd.Dir = g.dir
 	cmd.Env = g.Environment()
 	out, err := cmd.CombinedOutput()
@@ -245,7 +265,7 @@ func (g *Gateway) Run(arguments ...string) (string, error) {
 // Command runs a command of this tree's Caddy in the gateway's environment, with text on its standard input.
 func (g *Gateway) Command(stdin string, arguments ...string) (stdout, stderr string, code int) {
 	g.t.Helper()
-	cmd := exec.CommandContext(g.t.Context(), CaddyBinary(g.t), arguments...)
+	cmd := exec.CommandContext(g.t.Context(), g.binary(), arguments...)
 	cmd.Dir, cmd.Env, cmd.Stdin = g.dir, g.Environment(), strings.NewReader(stdin)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
