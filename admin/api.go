@@ -14,8 +14,8 @@ import (
 
 // API is the admin API as an http.Handler. Unless it has a Subject, it does no authorization: whoever
 // mounts it decides who may call it. And it refuses no requests that a foreign web page has a browser
-// send: some calls need no body, and with that no browser asks before it sends them. Caddy's admin
-// endpoint does both, the console the second. JSON in and out; errors are {"error": "..."}.
+// send: some calls need no body, and with that no browser asks before it sends them. [Endpoint] refuses
+// those and leaves the authorization to Caddy's admin endpoint; the console does both. JSON in and out; errors are {"error": "..."}.
 type API struct {
 	// Prefix is the path below which the API is mounted, such as /api. Default: none.
 	Prefix string

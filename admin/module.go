@@ -20,7 +20,7 @@ func init() {
 
 // Endpoint mounts the API on Caddy's admin endpoint, under /deployments, /signing_keys, /tokens and /audit.
 // Who may call it is Caddy's business: by default, who can reach localhost:2019; on the remote admin endpoint, who
-// has a certificate for the path.
+// has a certificate for the path. Pages in a browser may not, whatever Caddy's admin.origins are.
 type Endpoint struct {
 	handler http.Handler
 }
@@ -44,6 +44,10 @@ func (e *Endpoint) Provision(ctx caddy.Context) error {
 // Routes returns the routes of the admin API.
 func (e *Endpoint) Routes() []caddy.AdminRoute {
 	handler := caddy.AdminHandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		if err := guardEndpoint(r); err != nil {
+			writeError(w, err)
+			return nil
+		}
 		e.handler.ServeHTTP(w, r)
 		return nil
 	})
@@ -101,17 +105,18 @@ func announce(change keystore.Event) {
 // endpointCaller is the owner of the certificate on the remote admin endpoint, and "admin" on the
 // local one, which knows no callers.
 func endpointCaller(r *http.Request) keystore.Caller {
-	by := keystore.Caller{Name: "admin"}
+	by := keystore.Caller{Name: "admin", Via: keystore.ViaLocalAdmin}
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		by.Address = host
 	}
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-		by.Name = certificateName(r.TLS.PeerCertificates[0])
+		by.Name, by.Via = certificateName(r.TLS.PeerCertificates[0]), keystore.ViaRemoteAdmin
 	}
 	return by
 }
 
-// certificateName is what a person would call the owner of a certificate. It is never empty.
+// certificateName is what a person would call the owner of a certificate. It is never empty, and nothing that plays
+// tricks on whoever reads it: an authority may sign any text.
 func certificateName(certificate *x509.Certificate) string {
 	names := []string{certificate.Subject.CommonName}
 	names = append(names, certificate.EmailAddresses...)
@@ -120,7 +125,7 @@ func certificateName(certificate *x509.Certificate) string {
 		names = append(names, uri.String())
 	}
 	for _, name := range names {
-		if name != "" {
+		if keystore.ValidateUser(name) == nil {
 			return name
 		}
 	}

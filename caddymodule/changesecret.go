@@ -110,7 +110,7 @@ type secretChange struct {
 }
 
 // secretChanger is who makes the change: whoever may start the command has the store's secret.
-var secretChanger = keystore.Caller{Name: "admin"}
+var secretChanger = keystore.Caller{Name: "admin", Via: keystore.ViaCommand}
 
 func (s secretChange) inRedis(ctx context.Context) (string, error) {
 	store, err := redisstore.Open(redisstore.Options{URL: s.place.redis, Replicas: s.place.replicas})

@@ -16,7 +16,7 @@ import (
 // A user, who has no client credentials, ends their own by client_id=deployment-keys-user without a
 // secret, as a public client (section 2.1): who holds the token could use it anyway.
 func (h *TokenHandler) revoke(r *http.Request, req clientRequest) (any, *refusal) {
-	by := keystore.Caller{Name: userClient, Address: clientIP(r)}
+	by := keystore.Caller{Name: userClient, Address: clientIP(r), Via: keystore.ViaOAuth}
 	if req.clientID != userClient || req.clientSecret != "" {
 		key, refused := h.authenticate(r, req, requestUse)
 		if refused != nil {
@@ -92,7 +92,7 @@ func (a *App) revokeToken(ctx context.Context, by keystore.Caller, verified *tok
 		return err
 	}
 	a.Announce(keystore.Event{
-		Kind: keystore.TokenRevoked, By: by.Name, Address: by.Address,
+		Kind: keystore.TokenRevoked, By: by.Name, Via: by.Via, Address: by.Address,
 		Deployment: revoked.DeploymentID, Key: revoked.KeyID, User: revoked.User, Token: revoked.ID,
 	})
 	return nil

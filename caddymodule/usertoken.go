@@ -14,14 +14,10 @@ import (
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
-// sameOrigin refuses what a browser sends for the page of another site, by Sec-Fetch-Site and Origin
-// (https://web.dev/articles/fetch-metadata). Requests with neither are not from a browser.
-var sameOrigin = http.NewCrossOriginProtection()
-
 // serveUserToken is POST /token: an access token for the user who is signed in to the site.
 func (h *TokenHandler) serveUserToken(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if err := sameOrigin.Check(r); err != nil {
-		return h.refuseUser(w, r, &refusal{code: codeAccessDenied, description: "this request comes from the page of another site", cause: err})
+	if err := CheckSameSite(r); err != nil {
+		return h.refuseUser(w, r, refuse(codeAccessDenied, err.Error()))
 	}
 	user := signedIn(r)
 	if user == "" {

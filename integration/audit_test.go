@@ -22,11 +22,11 @@ import (
 
 // An auditEvent is what the tests look at of an entry of the audit log.
 type auditEvent struct {
-	Hash, Kind, Outcome, By, Address, Deployment, Key, User string
-	Handler, Error                                          string
-	Set                                                     map[string]string
-	Seq, Change, Count                                      uint64
-	Fault                                                   string
+	Hash, Kind, Outcome, By, Via, Address, Deployment, Key, User string
+	Handler, Error                                               string
+	Set                                                          map[string]string
+	Seq, Change, Count                                           uint64
+	Fault                                                        string
 }
 
 // audit reads the audit log of a Deployment to its end, newest first.

@@ -46,6 +46,7 @@ type AuditEvent struct {
 
 	// As in [Event]. Of a refusal Key is the one that was proven, or whose ID was used.
 	By         string            `json:"by,omitempty"`
+	Via        Via               `json:"via,omitempty"`
 	Address    string            `json:"address,omitempty"`
 	Deployment string            `json:"deployment,omitempty"`
 	Key        string            `json:"key,omitempty"`

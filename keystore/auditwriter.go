@@ -197,7 +197,7 @@ func (w *auditWriter) changes(entries []LogEntry) {
 			continue
 		}
 		w.enter(AuditEvent{
-			Time: event.Time, Kind: event.Kind, Outcome: OutcomeDone, By: event.By, Address: event.Address,
+			Time: event.Time, Kind: event.Kind, Outcome: OutcomeDone, By: event.By, Via: event.Via, Address: event.Address,
 			Deployment: event.Deployment, Key: event.Key, User: event.User, Token: event.Token,
 			Set: event.Set, Change: entry.Seq,
 		})

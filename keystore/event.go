@@ -45,6 +45,7 @@ type Event struct {
 	Kind       EventKind `json:"kind"`
 	Time       time.Time `json:"time"` // UTC, by the clock of the node that made the change
 	By         string    `json:"by"`   // who made it: Caller.Name
+	Via        Via       `json:"via,omitempty"`
 	Address    string    `json:"address,omitempty"`
 	Deployment string    `json:"deployment,omitempty"`
 	Key        string    `json:"key,omitempty"`   // key ID, or kid of a signing key
@@ -115,7 +116,21 @@ func (e *Event) setIfOther(field, before, after string) {
 type Caller struct {
 	Name    string // "admin", a certificate's name, a user, or "gateway" for what nodes do by themselves
 	Address string // the IP address they came from; empty for a local caller
+	Via     Via
 }
+
+// Via says by which way a caller has come, and so who vouches for their name: a user, or the owner of a
+// certificate, may be called admin or gateway. It is empty for what nodes do by themselves.
+type Via string
+
+// The ways in.
+const (
+	ViaLocalAdmin  Via = "local_admin"  // Caddy's admin endpoint, which knows no callers
+	ViaRemoteAdmin Via = "remote_admin" // the same for remote callers: the name is of their certificate
+	ViaConsole     Via = "console"      // the name is of a user whom the site has signed in
+	ViaOAuth       Via = "oauth"        // a token endpoint of keys and users
+	ViaCommand     Via = "command"      // a command that has opened the store itself
+)
 
 // gatewayCaller is the caller of what a node does by itself.
 var gatewayCaller = Caller{Name: "gateway"}

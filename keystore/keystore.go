@@ -141,7 +141,7 @@ func (k *Keystore) begin(ctx context.Context, timeout time.Duration) (context.Co
 
 // apply completes the event, appends it to the change and makes the change.
 func (k *Keystore) apply(ctx context.Context, v *vault, change Change, by Caller, event Event) error {
-	event.Time, event.By, event.Address = k.now().UTC().Truncate(time.Millisecond), by.Name, by.Address
+	event.Time, event.By, event.Address, event.Via = k.now().UTC().Truncate(time.Millisecond), by.Name, by.Address, by.Via
 	encoded, err := encodeEvent(v, event)
 	if err != nil {
 		return err

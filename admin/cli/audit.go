@@ -21,6 +21,7 @@ type auditEvent struct {
 	Kind       string            `json:"kind"`
 	Outcome    string            `json:"outcome"`
 	By         string            `json:"by"`
+	Via        string            `json:"via"`
 	Address    string            `json:"address"`
 	Deployment string            `json:"deployment"`
 	Key        string            `json:"key"`
@@ -48,6 +49,9 @@ func (e *auditEvent) detail() string {
 	var parts []string
 	if e.Outcome != "done" {
 		parts = append(parts, strings.TrimSpace(e.Outcome+" "+e.Error))
+	}
+	if e.Via != "" {
+		parts = append(parts, "via "+e.Via)
 	}
 	if e.Handler != "" {
 		parts = append(parts, "by "+e.Handler)
@@ -150,7 +154,7 @@ func (c *client) writeExport(cmd *cobra.Command, query string) error {
 	}
 	defer export.Close()
 	out := bufio.NewWriter(cmd.OutOrStdout())
-	last, faults, err := copyExport(out, export.lines)
+	last, faults, err := copyExport(out, export.lines, isTerminal(cmd.OutOrStdout()))
 	if err := out.Flush(); err != nil {
 		return written(err)
 	}
@@ -167,14 +171,18 @@ func (c *client) writeExport(cmd *cobra.Command, query string) error {
 }
 
 // copyExport writes the lines of an export, and returns the number of the last entry and how many lines
-// are no entries but faults.
-func copyExport(out *bufio.Writer, lines auditLines) (last, faults int64, err error) {
+// are no entries but faults. Hashes are of lines as they came; only who looks at them has them made plain.
+func copyExport(out *bufio.Writer, lines auditLines, shown bool) (last, faults int64, err error) {
 	for {
 		raw, err := lines.next()
 		if err != nil || raw == nil {
 			return last, faults, err
 		}
-		_, _ = out.Write(raw) // an error stays until the end
+		written := raw
+		if shown {
+			written = plainJSON(raw)
+		}
+		_, _ = out.Write(written) // an error stays until the end
 		_ = out.WriteByte('\n')
 		line, err := parseAuditLine(raw)
 		switch {

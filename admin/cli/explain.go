@@ -71,7 +71,7 @@ wrongly, or the gateway or its store could not be asked.
 				return fail(cmd, exitUsage, fmt.Errorf("the answer of the admin endpoint is not what a gateway answers: %w", err))
 			}
 			if asJSON {
-				_, err = cmd.OutOrStdout().Write(answer)
+				err = writeJSON(cmd, answer)
 			} else {
 				err = writeExplanation(cmd.OutOrStdout(), explained)
 			}

@@ -19,6 +19,7 @@ type terminal struct {
 	address string
 	timeout time.Duration
 	out     io.Writer // default: what is returned
+	in      string    // what is on standard input
 }
 
 // against runs commands against a gateway that a handler plays.
@@ -29,12 +30,16 @@ func against(t *testing.T, gateway http.HandlerFunc) terminal {
 	return terminal{address: strings.TrimPrefix(server.URL, "http://"), timeout: callTimeout}
 }
 
+func allKeyCommands(client *client) []*cobra.Command {
+	return append(keyCommands(client), explainCommand(client))
+}
+
 // run runs a command, such as "deployment list", against the gateway.
 func (on terminal) run(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	args = slices.Insert(slices.Clone(args), 1, "--address", on.address) // in front of a --
 	root := &cobra.Command{Use: "caddy", SilenceUsage: true}
-	for name, commands := range map[string]func(*client) []*cobra.Command{"deployment": deploymentCommands, "deployment-key": keyCommands} {
+	for name, commands := range map[string]func(*client) []*cobra.Command{"deployment": deploymentCommands, "deployment-key": allKeyCommands} {
 		cmd := &cobra.Command{Use: name}
 		client := newClient(cmd)
 		client.timeout = on.timeout
@@ -47,7 +52,7 @@ func (on terminal) run(t *testing.T, args ...string) (stdout, stderr string, cod
 		root.SetOut(on.out)
 	}
 	root.SetErr(&errs)
-	root.SetIn(strings.NewReader(""))
+	root.SetIn(strings.NewReader(on.in))
 	root.SetArgs(args)
 	switch err := root.Execute(); {
 	case err == nil:

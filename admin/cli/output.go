@@ -10,7 +10,6 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -77,7 +76,7 @@ func say(cmd *cobra.Command, format string, of ...any) error {
 
 // writeJSON writes JSON as the gateway has answered it, on a line.
 func writeJSON(cmd *cobra.Command, answer json.RawMessage) error {
-	_, err := cmd.OutOrStdout().Write(append(bytes.TrimSpace(answer), '\n'))
+	_, err := cmd.OutOrStdout().Write(append(plainJSON(bytes.TrimSpace(answer)), '\n'))
 	return written(err)
 }
 
@@ -89,16 +88,6 @@ func jsonFlag(cmd *cobra.Command) *bool {
 // surviveClosedOutput has a write to a pipe that nobody reads fail, where otherwise it ends the program: an
 // answer with a secret in it is there once, and whoever called has to hear that it is lost.
 func surviveClosedOutput() { signal.Ignore(syscall.SIGPIPE) }
-
-// plain makes a text that a terminal shows as it is: what is in a name, or in a token, others have written.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, s)
-}
 
 // oneLine makes one line of a text that may have several.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

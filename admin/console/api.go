@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/deploymentkeys/gateway/admin"
+	"github.com/deploymentkeys/gateway/caddymodule"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -32,7 +33,7 @@ func (c *Console) newAPI() http.Handler {
 
 func callerOf(r *http.Request) keystore.Caller {
 	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	return keystore.Caller{Name: userOf(r).name, Address: ip}
+	return keystore.Caller{Name: userOf(r).name, Address: ip, Via: keystore.ViaConsole}
 }
 
 // refused hears of each request of a user that was answered 403.
@@ -58,7 +59,7 @@ func (c *Console) serveMe(w http.ResponseWriter, r *http.Request) {
 	who := userOf(r)
 	answer := me{User: who.name, Administrator: who.administrator, Issuer: c.app.IssuerURL(), Scopes: keystore.AllScopes.Names()}
 	if who.signedIn {
-		answer.TokenEndpoint = originOf(r) + pathToken
+		answer.TokenEndpoint = caddymodule.RequestOrigin(r) + pathToken
 	}
 	writeJSON(w, http.StatusOK, answer)
 }

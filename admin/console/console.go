@@ -37,7 +37,9 @@ type Console struct {
 	// Lets everybody in as an administrator, under the name "anonymous" where nobody is signed in. It
 	// is for trying the console out on a machine that nobody else can reach, so requests are answered
 	// only if they are for localhost or an IP address: by any other host name, a web page of a
-	// stranger could reach the console through a browser on that machine. Default: false.
+	// stranger could reach the console through a browser on that machine. So put no proxy in front
+	// of it: of one that sets another Host and no X-Forwarded-Host, the name is not to be seen, and
+	// such a page could read what there is. Default: false.
 	InsecureNoAuth bool `json:"insecure_no_auth,omitempty"`
 
 	app    *caddymodule.App
@@ -128,7 +130,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 func (c *Console) identify(r *http.Request) user {
 	name, err := caddymodule.SignedIn(r)
 	switch {
-	case c.InsecureNoAuth && !isLocalName(r.Host):
+	case c.InsecureNoAuth && !isForThisMachine(r):
 		return user{reason: "with insecure_no_auth the console answers only at localhost or an IP address"}
 	case err != nil:
 		return user{reason: "this user can have no access: " + err.Error()}

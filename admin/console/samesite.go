@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/deploymentkeys/gateway/caddymodule"
 )
 
 // This file tells the requests of the console's own pages from those that pages of other sites have a
@@ -61,7 +61,7 @@ func fromOwnPage(r *http.Request) error {
 		switch origins := r.Header["Origin"]; {
 		case len(origins) == 0:
 			return errNoOrigin
-		case len(origins) != 1 || origins[0] != originOf(r):
+		case len(origins) != 1 || origins[0] != caddymodule.RequestOrigin(r):
 			return errOrigin
 		}
 	}
@@ -71,34 +71,21 @@ func fromOwnPage(r *http.Request) error {
 	return nil
 }
 
-// originOf is the origin that a request is for, as a browser names it. A proxy that the site trusts, see
-// trusted_proxies, says what it was asked for.
-func originOf(r *http.Request) string {
-	scheme, host := "http", r.Host
-	if r.TLS != nil {
-		scheme = "https"
-	}
-	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
-		// What comes twice is in part from a client.
-		if said := r.Header["X-Forwarded-Proto"]; len(said) == 1 && (said[0] == "http" || said[0] == "https") {
-			scheme = said[0]
-		}
-		if said := r.Header["X-Forwarded-Host"]; len(said) == 1 && said[0] != "" && !strings.Contains(said[0], ",") {
-			host = said[0]
+// isForThisMachine reports whether a request is for a name for which no stranger can have a name server answer with the
+// address of this machine. A proxy may have put a name of its own into Host; if it says which name it was asked for, that
+// counts too, whoever the proxy is.
+func isForThisMachine(r *http.Request) bool {
+	for _, forwarded := range r.Header["X-Forwarded-Host"] {
+		for host := range strings.SplitSeq(forwarded, ",") {
+			if !isLocalName(strings.TrimSpace(host)) {
+				return false
+			}
 		}
 	}
-	// A browser leaves the port out that is the scheme's own, and writes names in lower case.
-	if name, port, err := net.SplitHostPort(host); err == nil && ((scheme == "http" && port == "80") || (scheme == "https" && port == "443")) {
-		host = name
-		if strings.Contains(name, ":") {
-			host = "[" + name + "]"
-		}
-	}
-	return scheme + "://" + strings.ToLower(host)
+	return isLocalName(r.Host)
 }
 
-// isLocalName reports whether a Host is one for which no stranger can have a name server answer with the
-// address of this machine: an IP address, or localhost (RFC 6761 section 6.3).
+// isLocalName reports whether a Host is an IP address, or localhost (RFC 6761 section 6.3).
 func isLocalName(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

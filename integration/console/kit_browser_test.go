@@ -57,6 +57,8 @@ func startBrowser(t *testing.T, s *site) *browser {
 		// The tests run as root in containers, where its sandbox cannot be. It visits pages of this test alone.
 		chromedp.NoSandbox,
 		chromedp.Flag("lang", "en-US"),
+		// A stranger's names have the address of this machine, as they may come to have everywhere.
+		chromedp.Flag("host-resolver-rules", "MAP evil.test 127.0.0.1, MAP *.evil.test 127.0.0.1"),
 		chromedp.Env("TZ=Europe/Berlin"),
 	)
 	// Not the context of the test, which ends before its cleanup: a test that failed tells what the page shows.

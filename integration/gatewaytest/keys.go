@@ -85,15 +85,24 @@ func Raw(t *testing.T, port int, request string) Reply {
 	if _, err := io.WriteString(conn, strings.ReplaceAll(request, "\n", "\r\n")); err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	line, _, _ := strings.Cut(request, "\n")
+	answer, err := ReadReply(t, conn, line)
 	if err != nil {
 		t.Fatalf("%q: %v", request, err)
+	}
+	return answer
+}
+
+// ReadReply reads the answer to a request that was written to a connection; name is how a failure calls it.
+func ReadReply(t *testing.T, connection io.Reader, name string) (Reply, error) {
+	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	if err != nil {
+		return Reply{}, err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		t.Fatal(err)
+		return Reply{}, err
 	}
-	line, _, _ := strings.Cut(request, "\n")
-	return Reply{Status: response.StatusCode, Header: response.Header, Body: body, t: t, request: line}
+	return Reply{Status: response.StatusCode, Header: response.Header, Body: body, t: t, request: name}, nil
 }

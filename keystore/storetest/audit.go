@@ -144,7 +144,7 @@ func auditTests() []keystoreTest {
 			}
 			addresses, err := keystore.ParseAllowedIPs(texts)
 			k.want(err, nil)
-			_, err = k.UpdateKey(k.ctx(), keystore.Caller{Name: "bob", Address: "2001:db8::1"}, "dep1", key.ID, func(key *keystore.Key) error {
+			_, err = k.UpdateKey(k.ctx(), keystore.Caller{Name: "bob", Address: "2001:db8::1", Via: keystore.ViaConsole}, "dep1", key.ID, func(key *keystore.Key) error {
 				key.Scopes, key.Description = keystore.ScopeDeploy, strings.Repeat("ä", 300)
 				key.AllowedIPs = addresses
 				return nil
@@ -176,7 +176,7 @@ func auditTests() []keystoreTest {
 					t.Errorf("in pages of %d the log has %q, want %q", limit, got, want)
 				}
 				for i, entry := range all {
-					if entry.Seq != uint64(len(want)-i) || entry.Change != entry.Seq || entry.Outcome != keystore.OutcomeDone || entry.Time.IsZero() {
+					if entry.Seq != uint64(len(want)-i) || entry.Change != entry.Seq || entry.Outcome != keystore.OutcomeDone || entry.Time.IsZero() || (entry.Via == keystore.ViaConsole) != (entry.By == "bob") {
 						t.Errorf("entry %d is %+v", i, entry)
 					}
 				}

@@ -37,12 +37,22 @@ const handlers = {
   console: "in the console",
 };
 
+// By which way somebody came who has a name that others may have too.
+const ways = {
+  local_admin: "on the admin endpoint",
+  remote_admin: "on the remote admin endpoint",
+  console: "in the console",
+  oauth: "with the token itself",
+  command: "by a command",
+};
+
 /** describe is an entry in words: what happened, and the rest. A kind that is not known stands for itself. */
 export function describe(event) {
   let what = kinds[event.kind] ?? String(event.kind);
   if (event.outcome === "refused" && event.kind !== "request.refused" && event.kind !== "refusals.summed") what += ", refused";
   if (event.count > 1) what += ` ${event.count.toLocaleString("en")} times`;
   const details = [];
+  if (event.via) details.push(ways[event.via] ?? event.via);
   if (event.handler) details.push(handlers[event.handler] ?? event.handler);
   if (event.error) details.push(event.error);
   if (event.key) details.push(`key ${event.key}`);
