@@ -13,7 +13,7 @@ type Deployment struct {
 	CreatedAt   time.Time `json:"created_at"`
 
 	// TokenEpoch counts how often all tokens of the Deployment's keys were revoked: a token with a lower
-	// one is dead. TokensRevokedAt is when that was last, by a node's clock.
+	// one is dead. TokensRevokedAt is when that was, by the clock of a node, the latest of all times.
 	TokenEpoch      uint64    `json:"token_epoch,omitempty"`
 	TokensRevokedAt time.Time `json:"tokens_revoked_at,omitzero"`
 

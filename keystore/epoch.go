@@ -50,7 +50,12 @@ func (k *Keystore) RevokeDeploymentTokens(ctx context.Context, by Caller, deploy
 	defer cancel()
 	_, err = update(ctx, k, v, by, deploymentRecord(deploymentID), absent,
 		Event{Kind: DeploymentTokensRevoked, Deployment: deploymentID}, func(d *Deployment, _ *Event) ([]Step, error) {
-			d.TokenEpoch, d.TokensRevokedAt = k.nextEpoch(d.TokenEpoch), k.timestamp()
+			d.TokenEpoch = k.nextEpoch(d.TokenEpoch)
+			// Users' tokens are held against this time. It must not go back, or a second revocation, by a node whose
+			// clock is behind, would bring back what the first has ended.
+			if now := k.timestamp(); now.After(d.TokensRevokedAt) {
+				d.TokensRevokedAt = now
+			}
 			return nil, nil
 		})
 	return err

@@ -31,6 +31,7 @@ type fact[V any] struct {
 
 // A reading is a read of the store that is under way.
 type reading[V any] struct {
+	began    time.Time
 	done     chan struct{}
 	result   fact[V]
 	overtook bool // a change came meanwhile: the result may be of before it
@@ -67,6 +68,10 @@ func (f *facts[K, V]) ask(ctx context.Context, name K) (*V, error) {
 			// By itself, since it does not end with the request that happened to come first: others
 			// wait for it.
 			go f.read(context.WithoutCancel(ctx), name, r)
+		} else if age := time.Since(r.began); age > mostPatience {
+			// What it will say may be from long ago: of before the whole process stood still, where nobody has heard of
+			// a change since. Another one is not begun in its place: where a disk stands still, there would be ever more.
+			return nil, fmt.Errorf("%w: a read that began %s ago has not ended", ErrUnavailable, age.Round(time.Millisecond))
 		}
 		select {
 		case <-r.done:
@@ -88,7 +93,7 @@ func (f *facts[K, V]) begin(name K) (r *reading[V], first bool) {
 	if r, ok := f.underway[name]; ok {
 		return r, false
 	}
-	r = &reading[V]{done: make(chan struct{})}
+	r = &reading[V]{began: time.Now(), done: make(chan struct{})}
 	f.underway[name] = r
 	return r, true
 }

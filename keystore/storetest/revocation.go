@@ -45,6 +45,21 @@ func epochTests() []keystoreTest {
 			k.want(k.RevokeDeploymentTokens(k.ctx(), alice, "../dep1"), keystore.ErrNotFound)
 			k.wantEvents("deployment.created dep1", "deployment.tokens_revoked dep1")
 		}},
+		{"a second revocation by a clock that is behind does not bring users' tokens back", func(t *testing.T, k *keystoreKit) {
+			clock := NewClock(k.store, time.Now().UTC().Truncate(time.Second))
+			k.Keystore = clock.Keystore(master)
+			k.deployment("dep1")
+			k.want(k.RevokeDeploymentTokens(k.ctx(), alice, "dep1"), nil)
+			first, err := k.Deployment(k.ctx(), "dep1")
+			k.want(err, nil)
+			clock.Advance(-time.Hour)
+			k.want(k.RevokeDeploymentTokens(k.ctx(), alice, "dep1"), nil)
+			second, err := k.Deployment(k.ctx(), "dep1")
+			k.want(err, nil)
+			if second.TokensRevokedAt.Before(first.TokensRevokedAt) || second.TokenEpoch <= first.TokenEpoch {
+				t.Errorf("after the second revocation %+v, after the first %+v", second, first)
+			}
+		}},
 		{"all tokens are revoked", func(t *testing.T, k *keystoreKit) {
 			cutoff, err := k.Cutoff(k.ctx())
 			k.want(err, nil)
