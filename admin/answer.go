@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/deploymentkeys/gateway/caddymodule"
+	"github.com/deploymentkeys/gateway/internal/redact"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -42,6 +43,8 @@ func statusOf(err error) (status int, text string) {
 	}
 }
 
+// writeError answers with an error. Its text may name what the caller sent in the wrong place, which is a secret when
+// that was pasted there by mistake: answers get into the logs of whoever calls.
 func writeError(w http.ResponseWriter, err error) int {
 	status, text := statusOf(err)
 	if status == http.StatusServiceUnavailable {
@@ -49,7 +52,7 @@ func writeError(w http.ResponseWriter, err error) int {
 	}
 	writeJSON(w, status, struct {
 		Error string `json:"error"`
-	}{text})
+	}{redact.Text(text)})
 	return status
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/deploymentkeys/gateway/internal/redact"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -200,7 +201,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, path string, calls m
 		writeJSON(w, status, body)
 	}
 	if err == nil && method != http.MethodGet && !c.question {
-		a.Logger.Info("changed", zap.String("method", method), zap.String("path", r.URL.Path),
+		a.Logger.Info("changed", zap.String("method", method), zap.String("path", redact.Text(r.URL.Path)),
 			zap.Int("status", status), zap.String("by", c.by.Name))
 	}
 	if c.change.Kind != "" && a.Changed != nil {
@@ -220,7 +221,7 @@ func (a *API) newCall(w http.ResponseWriter, r *http.Request) *callContext {
 // failed logs what the operator has to hear of. What a caller did wrong, the caller was told.
 func (a *API) failed(r *http.Request, status int, err error) {
 	if status >= http.StatusInternalServerError {
-		a.Logger.Error("call failed", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))
+		a.Logger.Error("call failed", zap.String("method", r.Method), zap.String("path", redact.Text(r.URL.Path)), zap.Error(err))
 	}
 }
 

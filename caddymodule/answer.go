@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/deploymentkeys/gateway/internal/redact"
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/token"
 )
@@ -264,7 +265,7 @@ func (r *refusal) bearerChallenge(realm string) string {
 func basicChallenge(realm string) string { return `Basic realm="` + realm + `", charset="UTF-8"` }
 
 // printable keeps a description to the characters that RFC 6749 section 5.2 and RFC 6750
-// section 3 allow in it: it may name what a client sent.
+// section 3 allow in it, and credentials out of it: it may name what a client sent.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -274,7 +275,7 @@ func printable(s string) string {
 			return '?'
 		}
 		return r
-	}, s)
+	}, redact.Text(s))
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) error {

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/deploymentkeys/gateway/internal/redact"
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/token"
 )
@@ -327,7 +328,7 @@ func (a *App) report(refused *refusal, fields ...zap.Field) {
 	if entry := logger.Check(level, message); entry != nil {
 		entry.Write(append(fields,
 			zap.String("error", string(refused.code)),
-			zap.String("description", refused.description),
+			zap.String("description", redact.Text(refused.description)),
 			zap.NamedError("cause", refused.cause),
 		)...)
 	}

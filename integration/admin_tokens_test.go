@@ -239,11 +239,11 @@ func TestAdminIntrospectsAndRevokesAnyToken(t *testing.T) {
 	eachStore(t, func(t *testing.T, s store) {
 		port := freePort(t)
 		g := &site{startGateway(t, loud(tourCaddyfile(port, s)), withEnv(s.env...)), port}
-		l := &leaks{make(map[string][]byte), make(map[string][]byte)}
+		l := newLeaks()
 		g.newDeployment(t, "dep1")
 		k := g.newKey(t, "dep1", "airflow:read")
 		token, alive := g.token(t, k), g.token(t, k)
-		l.add("a token", token[strings.LastIndexByte(token, '.')+1:])
+		l.secret("a token", token)
 		introspect := func(token string) map[string]any {
 			t.Helper()
 			var answer map[string]any
@@ -285,7 +285,7 @@ func TestAdminIntrospectsAndRevokesAnyToken(t *testing.T) {
 				l.keep(path, call(t, http.MethodPost, g.Admin(path), body, asJSON).Want(http.StatusBadRequest))
 			}
 		}
-		l.places["the log"] = []byte(g.Logs())
+		l.place("the log", g.Logs())
 		l.check(t)
 	})
 }

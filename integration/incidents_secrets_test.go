@@ -6,9 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base32"
-	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"hash/crc32"
 	"net/http"
@@ -180,30 +178,24 @@ func secretsAtRest(t *testing.T) {
 		rotated := g.rotate(t, k, map[string]any{"overlap": "1h"})
 		g.get(t, "dep1", token).Want(http.StatusOK)
 		g.get(t, "dep1", g.token(t, rotated)).Want(http.StatusOK)
-		l := &leaks{make(map[string][]byte), make(map[string][]byte)}
-		l.add("an access token", token)
+		l := newLeaks()
+		l.secret("an access token", token)
 		for name, secret := range map[string]string{"the first secret": k.Secret, "the second secret": rotated.Secret} {
-			l.add(name, secret)
+			l.secret(name, secret)
 			for form, content := range map[string][]byte{"as text": []byte(secret), "as bytes": randomOf(t, secret)} {
-				for encoding, encoded := range encodings(content) {
-					l.secrets[name+" "+form+" "+encoding] = []byte(encoded)
-				}
 				md5, sha1, sha256, sha512 := md5.Sum(content), sha1.Sum(content), sha256.Sum256(content), sha512.Sum512(content)
 				for hash, sum := range map[string][]byte{"MD5": md5[:], "SHA-1": sha1[:], "SHA-256": sha256[:], "SHA-512": sha512[:]} {
-					l.secrets[name+" "+form+" by "+hash] = sum
-					for encoding, encoded := range encodings(sum) {
-						l.secrets[name+" "+form+" by "+hash+" "+encoding] = []byte(encoded)
-					}
+					l.secret(name+" "+form+" by "+hash, string(sum))
 				}
 			}
 		}
 		if s.redis != nil {
-			l.places["Redis"] = redisBytes(t, s)
+			l.place("Redis", redisBytes(t, s))
 			g.Restart() // what is left behind is there when it has ended
-			l.places["Redis, after a restart"] = redisBytes(t, s)
+			l.place("Redis: after a restart", redisBytes(t, s))
 		}
 		g.Stop()
-		readFiles(t, g, l)
+		readFiles(t, g.gateway, l)
 		found := 0
 		for place, content := range l.places {
 			if strings.Contains(string(content), k.ID) && (strings.HasPrefix(place, "Redis") || strings.HasSuffix(place, "keys.db")) {
@@ -220,15 +212,6 @@ func secretsAtRest(t *testing.T) {
 			}
 		}
 	})
-}
-
-// encodings are the texts of some bytes that people store.
-func encodings(content []byte) map[string]string {
-	return map[string]string{
-		"in hexadecimal": hex.EncodeToString(content), "in capital hexadecimal": strings.ToUpper(hex.EncodeToString(content)),
-		"in base64": base64.RawStdEncoding.EncodeToString(content), "in base64url": base64.RawURLEncoding.EncodeToString(content),
-		"in base32": base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(content),
-	}
 }
 
 // Kong takes keys from the query of a URL, and URLs get into logs, histories and referrers. Here a credential in a URL is

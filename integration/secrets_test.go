@@ -1,258 +1,199 @@
 package integration
 
 import (
-	"bytes"
-	"encoding/base32"
-	"encoding/base64"
 	"encoding/json"
-	"fmt"
-	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/redis/go-redis/v9"
 )
 
-// loud makes a config log all that it can, and count.
-func loud(caddyfile string) string {
-	caddyfile = strings.Replace(caddyfile, "{\n", "{\n\tdebug\n\tmetrics\n", 1)
-	return strings.Replace(caddyfile, "deployment_token\n", "log\n\tdeployment_token\n", 1)
+// marker is no secret. It takes the ways that secrets might take, and shows where these end.
+const marker = "marker-that-is-no-secret"
+
+// own is what the secrets are called that clients put where they do not belong. Caddy has the path of a request and
+// the User-Agent in its traces, as it has them in its logs, and nothing of the gateway stands between.
+const own = "what a client put into a path or a header"
+
+// canaryKeys are what the flows of a run are made with.
+type canaryKeys struct {
+	k, rotated, deleted, reader, misplaced      key // k is rotated with its previous secret still alive
+	token, deletedToken, readerToken, userToken string
+	misplacedToken                              string
 }
 
-// leaks are the places in which secrets must not be.
-type leaks struct {
-	secrets map[string][]byte // what it is: the bytes to look for
-	places  map[string][]byte
-}
-
-// keep adds an answer of the gateway, which the client may log.
-func (l *leaks) keep(name string, answer reply) reply {
-	l.places["answer to "+name] = append(fmt.Appendf(nil, "%v\n", answer.Header), answer.Body...)
-	return answer
-}
-
-// add adds a secret, and what is in its text form.
-func (l *leaks) add(name, secret string) {
-	l.secrets[name] = []byte(secret)
-	if text, ok := strings.CutPrefix(secret, "dks_"); ok {
-		alphabet := base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
-		if random, err := alphabet.DecodeString(text); err == nil {
-			l.secrets[name+", its random bytes"] = random[:32]
-		}
-	}
-	if decoded, err := base64.StdEncoding.DecodeString(secret); err == nil {
-		l.secrets[name+", its random bytes"] = decoded
-		l.secrets[name+", in hexadecimal"] = fmt.Appendf(nil, "%x", decoded)
-	}
-}
-
-func (l *leaks) check(t *testing.T) {
-	t.Helper()
-	for place, content := range l.places {
-		for name, secret := range l.secrets {
-			if at := bytes.Index(content, secret); at >= 0 {
-				from, to := bytes.LastIndexByte(content[:at], '\n')+1, at
-				t.Errorf("%s is in %s, after %.300q", name, place, content[from:to])
-			}
-		}
-	}
-}
-
+// Every flow, well and badly, at DEBUG with traces and metrics, and then a look for each secret of it in whatever the
+// gateway has written anywhere.
 func TestSecretsAreNowhere(t *testing.T) {
-	eachStore(t, func(t *testing.T, s store) {
-		port := freePort(t)
-		g := &site{startGateway(t, loud(tourCaddyfile(port, s)), withEnv(s.env...)), port}
-		l := &leaks{make(map[string][]byte), make(map[string][]byte)}
-		g.newDeployment(t, "dep1")
-		g.newDeployment(t, "dep2")
-		k, deleted, reader := g.newKey(t, "dep1"), g.newKey(t, "dep1"), g.newKey(t, "dep2", "airflow:read")
-		token, deletedToken, readerToken := g.token(t, k), g.token(t, deleted), g.token(t, reader)
-		for name, secret := range map[string]string{
-			"the secret of a key": k.Secret, "the secret of a deleted key": deleted.Secret, "the secret of a reader": reader.Secret,
-			"an access token": token, "the token of a deleted key": deletedToken, "the token of a reader": readerToken,
-			// Half a token that is shown is a token if the other half is shown elsewhere.
-			"the signature of a token": token[strings.LastIndexByte(token, '.')+1:],
-		} {
-			l.add(name, secret)
-		}
-		g.deleteKey(t, deleted)
-		useWellAndBadly(t, g, l, k, deleted, token, deletedToken, readerToken)
+	t.Parallel()
+	for name, onRedis := range map[string]bool{"embedded": false, "redis": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCanarySite(t, onRedis)
+			l := c.leaks
+			c.Start()
+			keys := c.makeKeys(t)
+			c.useWellAndBadly(t, keys)
+			c.misplace(t, keys)
+			c.callAirflows(t, keys)
+			c.useConsole(t, keys)
+			c.revoke(t, keys)
+			c.runCommands(t, keys)
+			c.askAdmin(t, keys)
+			c.lookAtProcess(t)
+			c.breakConfig(t)
 
-		// A restart reads what is stored, and a failed reload prints what Caddy made of the config.
-		g.Restart()
-		g.get(t, "dep1", token).Want(http.StatusOK)
-		if err := g.TryReload(strings.Replace(tourCaddyfile(port, s), "issuer ", "token_lifetime 0\n\t\tissuer ", 1)); err == nil {
-			t.Error("a reload with a bad config succeeded")
-		} else {
-			l.places["error of a reload"] = []byte(err.Error())
-		}
-		for _, path := range []string{"/config/", "/metrics", "/deployments", "/deployments/dep1/keys", "/deployments/dep1/keys/" + k.ID, "/debug/vars"} {
-			l.keep(path, call(t, http.MethodGet, g.Admin(path), nil).Want(http.StatusOK))
-		}
-
-		master := s.master
-		if s.redis == nil {
-			content, err := os.ReadFile(dataFile(g.gateway, "secret"))
-			if err != nil {
-				t.Fatal(err)
+			// What was sealed with a secret that nobody has any more is still to be kept from the next one.
+			c.changeMaster(t)
+			c.crash(t, keys)
+			call(t, http.MethodGet, c.at("/dep1/api/x"), nil, bearer(keys.token)).Want(http.StatusOK)
+			c.deleteDeployment(t, "dep2")
+			if c.server != nil {
+				c.lookAtRedis(t)
 			}
-			master = strings.TrimSpace(string(content))
-		} else {
-			l.places["Redis"] = redisBytes(t, s)
-		}
-		l.add("the master secret", master)
-		g.Stop()
-		readFiles(t, g, l)
-		l.places["the log"] = []byte(g.Logs())
-
-		// What is looked for would be found: each place has what it should have.
-		for place, want := range map[string]string{"the log": `"level":"debug"`, "answer to /config/": "deployment_auth", "answer to /metrics": "caddy_"} {
-			if !bytes.Contains(l.places[place], []byte(want)) {
-				t.Errorf("%s does not have %s: the test looks at the wrong thing", place, want)
+			eventually(t, "the traces have come", func() bool { return c.traces.has(marker) && c.traces.has(keys.misplaced.Secret) })
+			c.Stop() // which sends what is left of them
+			l.place("traces", c.traces.all())
+			l.known["traces"] = own
+			readFiles(t, c.gateway, l)
+			l.place("logs", c.Logs())
+			for _, credential := range c.airflow.credentials() {
+				if l.names[credential] == "" {
+					l.secret("a credential that Airflow got", credential)
+				}
 			}
-		}
-		inStore := 0
-		for place, content := range l.places {
-			if bytes.Contains(content, []byte(reader.ID)) && (place == "Redis" || strings.HasSuffix(place, "keys.db")) {
-				inStore++
-			}
-		}
-		if inStore != 1 {
-			t.Errorf("%d stores have the key ID, want 1: the test looks at the wrong thing", inStore)
-		}
-		l.check(t)
-	})
+			c.wantMarker(t, keys)
+			l.check(t)
+		})
+	}
 }
 
-// useWellAndBadly sends what clients send, also those that mix up what they were given.
-func useWellAndBadly(t *testing.T, g *site, l *leaks, k, deleted key, token, deletedToken, readerToken string) {
+// makeKeys makes Deployments, keys and tokens. What shows a secret shows it in an answer that is not kept.
+func (c *canarySite) makeKeys(t *testing.T) canaryKeys {
 	t.Helper()
-	tokenURL, apiURL, deployURL := g.URL(g.port, "/oauth/token"), g.URL(g.port, "/dep1/api/x"), g.URL(g.port, "/deploy/dep1/x")
-	form := func(pairs ...string) url.Values {
-		values := url.Values{"grant_type": {"client_credentials"}}
-		for i := 0; i < len(pairs); i += 2 {
-			values[pairs[i]] = append(values[pairs[i]], pairs[i+1])
-		}
-		return values
+	for _, id := range []string{"dep1", "dep2", "etl", "dark", "trust", "two"} {
+		c.newDeployment(t, id)
 	}
-	id, secret := k.ID, k.Secret
-	mistyped := secret[:len(secret)-1]
-	l.add("a mistyped secret", mistyped)
-	authorization := func(value string) requestOption { return header("Authorization", value) }
-	for i, request := range []struct {
-		method, target string
-		body           any
-		option         requestOption
-		status         int
-	}{
-		{"POST", tokenURL, form("client_id", deleted.ID, "client_secret", deleted.Secret), nil, 401},
-		{"POST", tokenURL, form("client_id", id, "client_secret", deleted.Secret), nil, 401},
-		{"POST", tokenURL, form("client_id", id, "client_secret", mistyped), nil, 401},
-		{"POST", tokenURL, form("client_id", secret, "client_secret", id), nil, 401},
-		{"POST", tokenURL, form("client_id", secret), nil, 401},
-		{"POST", tokenURL, form("client_id", id, "client_secret", secret, "client_secret", secret), nil, 400},
-		{"POST", tokenURL, form("client_id", id, "client_secret", secret, "scope", secret), nil, 400},
-		{"POST", tokenURL, form("client_id", id, "client_secret", secret, "audience", secret), nil, 400},
-		{"POST", tokenURL, form("client_id", id, "client_secret", secret, "client_assertion", token), nil, 200},
-		{"POST", tokenURL, url.Values{"grant_type": {secret}, "client_id": {id}, "client_secret": {secret}}, nil, 400},
-		{"POST", tokenURL, form(), basic(id, secret), 200},
-		{"POST", tokenURL, form(), basic(secret, id), 401},
-		{"POST", tokenURL, form("client_secret", secret), basic(id, secret), 400},
-		{"POST", tokenURL, form(), bearer(token), 401},
-		{"POST", tokenURL, map[string]any{"client_id": id, "client_secret": []string{secret}}, nil, 400},
-		{"POST", tokenURL, `{"client_id": "` + id + `", "client_secret": "` + secret, asJSON, 400},
-		{"POST", tokenURL, `{"client_id": "` + id + `", "client_secret": ` + secret + `}`, asJSON, 400},
-		{"POST", tokenURL, secret, header("Content-Type", "text/plain"), 400},
-		{"GET", apiURL, nil, bearer(token), 200},
-		{"POST", apiURL, nil, bearer(token), 200},
-		{"GET", apiURL, nil, bearer(deletedToken), 401},
-		{"GET", apiURL, nil, bearer(readerToken), 403},
-		{"GET", g.URL(g.port, "/dep2/api/x"), nil, bearer(token), 403},
-		{"POST", g.URL(g.port, "/dep2/api/x"), nil, bearer(readerToken), 403},
-		{"GET", apiURL, nil, bearer(token[:len(token)-4] + "AAAA"), 401},
-		{"GET", apiURL, nil, bearer(secret), 401},
-		{"GET", apiURL, nil, bearer(id + ":" + secret), 400},
-		{"GET", apiURL, nil, authorization(token), 400},
-		{"GET", apiURL, nil, authorization(token + " x"), 400},
-		{"GET", apiURL, nil, authorization(secret), 400},
-		{"GET", apiURL, nil, authorization(secret + " " + id), 400},
-		{"GET", apiURL, nil, authorization("Token " + token), 401},
-		{"GET", apiURL, nil, basic(id, secret), 401},
-		{"GET", g.URL(g.port, "/elsewhere"), nil, bearer(token), 404},
-		{"GET", deployURL, nil, basic(id, secret), 200},
-		{"GET", deployURL, nil, basic("cli", token), 200},
-		{"GET", deployURL, nil, basic(id, deleted.Secret), 401},
-		{"GET", deployURL, nil, basic(secret, id), 401},
-		{"GET", deployURL, nil, basic(token, ""), 401},
-		{"POST", g.Admin("/deployments/dep1/keys"), `{"name":"a","secret":"` + secret + `"}`, asJSON, 400},
-		{"POST", g.Admin("/deployments/dep1/keys"), `{"name":"a","scopes":"` + secret + `"}`, asJSON, 400},
-		{"POST", g.Admin("/deployments/dep1/keys"), `{"name":"a","scopes":["` + secret + `"]}`, asJSON, 400},
-		{"PUT", g.Admin("/deployments/dep1/members/bob"), `{"role":"` + secret + `"}`, asJSON, 400},
-		{"GET", g.Admin("/deployments/dep1/keys"), nil, basic(id, secret), 200},
-		{"GET", g.Admin("/deployments/dep1/keys"), nil, bearer(token), 200},
-	} {
-		if request.option == nil {
-			request.option = func(*http.Request) {}
-		}
-		answer := call(t, request.method, request.target, request.body, request.option)
-		name := fmt.Sprintf("request %d to %s", i, request.target)
-		if answer.Status != request.status {
-			t.Errorf("%s: status %d, want %d", name, answer.Status, request.status)
-		}
-		var issued grant
-		if answer.Status == http.StatusOK && json.Unmarshal(answer.Body, &issued) == nil && issued.AccessToken != "" {
-			l.add("the token of "+name, issued.AccessToken) // the one answer that has it
+	newKey := func(name, deployment string, scopes ...string) key {
+		k := c.newKey(t, deployment, scopes...)
+		l := c.leaks
+		l.secret("the secret of "+name, k.Secret)
+		return k
+	}
+	keys := canaryKeys{
+		k: newKey("a key", "dep1"), rotated: newKey("a key that is rotated", "dep1"), deleted: newKey("a deleted key", "dep1"),
+		reader: newKey("a reader", "dep2", "airflow:read"), misplaced: newKey("", "dep1"),
+	}
+	keys.token, keys.deletedToken = c.tokenOf(t, "a key", keys.k), c.tokenOf(t, "a deleted key", keys.deleted)
+	keys.readerToken, keys.misplacedToken = c.tokenOf(t, "a reader", keys.reader), c.tokenOf(t, "", keys.misplaced)
+	c.leaks.secret(own, keys.misplaced.Secret)
+	c.leaks.secret(own, keys.misplacedToken)
+	c.deleteKey(t, keys.deleted)
+	for name, body := range map[string]map[string]any{"and another": {"overlap": "1h"}, "and a third": {"overlap": "1h", "revoke_tokens": true}} {
+		keys.rotated = c.rotate(t, keys.rotated, body)
+		c.leaks.secret("the secret of a key that is rotated, "+name, keys.rotated.Secret)
+		c.tokenOf(t, "a key that is rotated, "+name, keys.rotated)
+	}
+	for _, user := range []string{"alice", "admin", "viewer", marker} {
+		c.putMember(t, "dep1", user, map[bool]string{true: "admin", false: "viewer"}[user == "admin"])
+	}
+	var issued grant
+	call(t, http.MethodPost, c.at("/token"), nil, basic("alice", password)).Want(http.StatusOK).JSON(&issued)
+	keys.userToken = c.leaks.secret("a user's token", issued.AccessToken)
+	call(t, http.MethodPatch, c.Admin("/deployments/dep1/keys/"+keys.k.ID), map[string]string{"name": marker}).Want(http.StatusOK)
+	return keys
+}
+
+// tokenOf gets a token for a key.
+func (c *canarySite) tokenOf(t *testing.T, name string, k key) string {
+	t.Helper()
+	return c.leaks.secret("a token of "+name, c.Token(t, c.api, k))
+}
+
+// keepOrLearn keeps an answer, but for one with a token, which is the one answer that has it.
+func (c *canarySite) keepOrLearn(name string, answer reply) reply {
+	var issued grant
+	if answer.Status == http.StatusOK && json.Unmarshal(answer.Body, &issued) == nil && issued.AccessToken != "" {
+		c.leaks.secret("the token of "+name, issued.AccessToken)
+		return answer
+	}
+	return c.leaks.keep(name, answer)
+}
+
+// callAirflows calls each handler for an Airflow, also one that refuses the gateway and repeats what it was sent.
+func (c *canarySite) callAirflows(t *testing.T, _ canaryKeys) {
+	t.Helper()
+	for deployment, status := range map[string]int{"etl": 200, "trust": 200, "two": 200, "dark": 503} {
+		token := c.tokenOf(t, "a key of "+deployment, c.newKey(t, deployment))
+		cookie := header("Cookie", "session="+c.leaks.secret("a client's cookie", randomText()))
+		c.leaks.keep("Airflow "+deployment, call(t, http.MethodGet, c.at("/"+deployment+"/api/v2/dags?"+marker), nil, bearer(token), cookie)).Want(status)
+		refused := call(t, http.MethodGet, c.at("/"+deployment+"/api/v2/refused"), nil, bearer(token))
+		if deployment == "two" {
+			refused.Want(http.StatusUnauthorized) // by reverse_proxy alone, which passes on what that Airflow says
 			continue
 		}
-		l.keep(name, answer)
+		c.leaks.keep("Airflow that refuses "+deployment, refused).Want(http.StatusServiceUnavailable)
+	}
+	if len(c.airflow.credentials()) < 4 {
+		t.Errorf("the Airflows got %d credentials", len(c.airflow.credentials()))
 	}
 }
 
-// redisBytes is all that Redis would write to its disk, not compressed.
-func redisBytes(t *testing.T, s store) []byte {
+// useConsole does as a user of the console what there is to do, and mixes up fields.
+func (c *canarySite) useConsole(t *testing.T, keys canaryKeys) {
 	t.Helper()
-	client := redis.NewClient(&redis.Options{Addr: s.redis.Addr()})
-	defer client.Close()
-	if err := client.ConfigSet(t.Context(), "rdbcompression", "no").Err(); err != nil {
-		t.Fatal(err)
+	l := c.leaks
+	var made, rotated key
+	c.as(t, "admin", http.MethodPost, "/deployments/dep1/keys", map[string]string{"name": "console"}).Want(http.StatusCreated).JSON(&made)
+	l.secret("the secret of a key of the console", made.Secret)
+	c.as(t, "admin", http.MethodPost, "/deployments/dep1/keys/"+made.ID+"/rotate", nil).Want(http.StatusOK).JSON(&rotated)
+	l.secret("the second secret of a key of the console", rotated.Secret)
+	var issued grant
+	call(t, http.MethodPost, c.URL(c.port, "/token"), nil, basic("viewer", password)).Want(http.StatusOK).JSON(&issued)
+	l.secret("a user's token of the console", issued.AccessToken)
+	for _, path := range []string{
+		"/", "/deployments", "/deployments/dep1", "/deployments/dep1/keys", "/deployments/dep1/audit", "/token", "/api/me", "/api/deployments",
+		"/api/deployments/dep1/keys", "/api/deployments/dep1/keys/" + made.ID, "/api/deployments/dep1/audit", "/api/deployments/dep1/members",
+		"/deployments/" + keys.misplaced.Secret, "/api/deployments/" + keys.misplaced.Secret, "/api/deployments/dep1/keys/" + keys.misplaced.Secret,
+		"/api/deployments?" + keys.misplaced.Secret + "=x", "/" + keys.misplacedToken,
+	} {
+		l.keep("console "+path, c.page(t, "admin", path))
 	}
-	if err := client.Save(t.Context()).Err(); err != nil {
-		t.Fatal(err)
+	for i, refused := range []struct {
+		user, method, path string
+		body               any
+	}{
+		{"viewer", "DELETE", "/deployments/dep1/keys/" + keys.misplaced.Secret, nil},
+		{"viewer", "PUT", "/deployments/dep1/members/" + keys.misplaced.Secret, map[string]string{"role": "admin"}},
+		{"admin", "PUT", "/deployments/dep1/members/" + keys.misplaced.Secret, map[string]string{"role": "viewer"}},
+		{"admin", "POST", "/deployments/dep1/keys", map[string]string{"name": keys.misplaced.Secret}},
+		{"root", "POST", "/deployments", map[string]string{"id": keys.misplaced.Secret, "name": "x"}},
+		{"root", "POST", "/tokens/explain", map[string]string{"token": keys.k.Secret, "deployment": keys.misplaced.Secret}},
+		{"root", "POST", "/tokens/revoke", map[string]string{"token": keys.k.Secret}},
+	} {
+		answer := l.keep("a user's mistake "+string(rune('a'+i)), c.as(t, refused.user, refused.method, refused.path, refused.body))
+		if answer.Status < 400 || answer.Status >= 500 {
+			t.Errorf("%s %s as %s: status %d", refused.method, strings.ReplaceAll(refused.path, keys.misplaced.Secret, "SECRET"), refused.user, answer.Status)
+		}
 	}
-	dir, err := client.ConfigGet(t.Context(), "dir").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := os.ReadFile(filepath.Join(dir["dir"], "dump.rdb"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return content
 }
 
-// readFiles adds all files that the gateway has left behind, but for the one that holds the master secret.
-func readFiles(t *testing.T, g *site, l *leaks) {
+// revoke asks about tokens and ends some, as clients and as an operator.
+func (c *canarySite) revoke(t *testing.T, keys canaryKeys) {
 	t.Helper()
-	autosaves := 0
-	err := filepath.WalkDir(g.Dir(), func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() || path == dataFile(g.gateway, "secret") {
-			return err
-		}
-		if entry.Name() == "autosave.json" {
-			autosaves++
-		}
-		content, err := os.ReadFile(path)
-		l.places["the file "+path] = content
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
+	l := c.leaks
+	token := c.tokenOf(t, "a key that revokes it", keys.k)
+	for _, path := range []string{"/oauth/introspect", "/oauth/revoke", "/oauth/introspect"} {
+		l.keep(path, call(t, http.MethodPost, c.at(path), url.Values{"token": {token}}, basic(keys.k.ID, keys.k.Secret))).Want(http.StatusOK)
+		l.keep(path+" by nobody", call(t, http.MethodPost, c.at(path), url.Values{"token": {token}})).Want(http.StatusUnauthorized)
 	}
-	if autosaves != 1 {
-		t.Errorf("there are %d autosave.json, want 1: the test looks at the wrong thing", autosaves)
+	l.keep("a revoked token", call(t, http.MethodGet, c.at("/dep1/api/x"), nil, bearer(token))).Want(http.StatusUnauthorized)
+	l.keep("a user's token", call(t, http.MethodGet, c.at("/dep1/api/x"), nil, bearer(keys.userToken))).Want(http.StatusOK)
+	for _, token := range []string{token, keys.token, keys.userToken, keys.k.Secret} {
+		for _, path := range []string{"/tokens/introspect", "/tokens/explain"} {
+			l.keep(path, call(t, http.MethodPost, c.Admin(path), map[string]string{"token": token})).Want(http.StatusOK)
+		}
+		l.keep("/tokens with the token twice", call(t, http.MethodPost, c.Admin("/tokens/introspect"), `{"token":"`+token+`","token":"x"}`, asJSON)).Want(http.StatusBadRequest)
 	}
+	l.keep("/tokens/revoke", call(t, http.MethodPost, c.Admin("/tokens/revoke"), map[string]string{"token": keys.userToken})).Want(http.StatusNoContent)
 }

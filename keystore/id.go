@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/deploymentkeys/gateway/internal/redact"
 )
 
 // Bounds on what people may store.
@@ -88,8 +90,11 @@ func ValidateDeploymentID(id string) error {
 }
 
 // ValidateUser accepts what an identity provider may call a user: 1 to 256 bytes of UTF-8
-// without control characters. The error wraps [ErrInvalid].
+// without control characters, and no secret. The error wraps [ErrInvalid].
 func ValidateUser(user string) error {
+	if redact.Found(user) {
+		return holdsSecret("user")
+	}
 	if user == "" || len(user) > MaxUserLength || !isText(user, false) {
 		return invalid("user %q is not acceptable: use 1 to %d bytes of text without control characters", clip(user), MaxUserLength)
 	}
@@ -104,6 +109,8 @@ func validateName(name string) error {
 		return invalid("name is longer than %d characters", MaxNameLength)
 	case !isText(name, false):
 		return invalid("name has control characters or is not UTF-8")
+	case redact.Found(name):
+		return holdsSecret("name")
 	}
 	return nil
 }
@@ -114,8 +121,16 @@ func validateDescription(description string) error {
 		return invalid("description is longer than %d characters", MaxDescriptionLength)
 	case !isText(description, true):
 		return invalid("description has control characters or is not UTF-8")
+	case redact.Found(description):
+		return holdsSecret("description")
 	}
 	return nil
+}
+
+// holdsSecret is the error for a text in which somebody has pasted a secret or a token: whoever may see lists and the
+// audit log would have it, and the store, for as long as there is an entry of it.
+func holdsSecret(field string) error {
+	return invalid("%s has the secret of a key or a token in it, which would be shown to others: leave it out", field)
 }
 
 // isText refuses what could play tricks on a terminal, a log or a table: control characters,

@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -32,6 +33,9 @@ func (PrivateKey) String() string { return redacted }
 
 // GoString is "[redacted]".
 func (PrivateKey) GoString() string { return redacted }
+
+// Format writes "[redacted]" for every verb, also for %d, which would print the bytes.
+func (PrivateKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
 
 // MarshalText is "[redacted]".
 func (PrivateKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }

@@ -9,6 +9,8 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"github.com/deploymentkeys/gateway/internal/redact"
 )
 
 func init() {
@@ -111,9 +113,10 @@ func codeOf(err error) int {
 }
 
 // fail says what went wrong and has the program end with a code. What it says is one line on standard
-// error, and not one of Caddy's log: it is for people who have just typed the command.
+// error, and not one of Caddy's log: it is for people who have just typed the command. What they typed may be a secret
+// in the wrong place, and the output of a job is kept.
 func fail(cmd *cobra.Command, code int, err error) error {
-	cmd.PrintErrln("Error:", err)
+	cmd.PrintErrln("Error:", redact.Text(err.Error()))
 	return exit(cmd, code)
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/deploymentkeys/gateway/admin"
 	"github.com/deploymentkeys/gateway/caddymodule"
+	"github.com/deploymentkeys/gateway/internal/redact"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -39,7 +40,7 @@ func callerOf(r *http.Request) keystore.Caller {
 // refused hears of each request of a user that was answered 403.
 func (c *Console) refused(r *http.Request, by keystore.Caller, deployment string, err error) {
 	c.app.AuditRefusal(by, deployment)
-	c.logger.Debug("refused", zap.String("method", r.Method), zap.String("path", r.URL.Path),
+	c.logger.Debug("refused", zap.String("method", r.Method), zap.String("path", redact.Text(r.URL.Path)),
 		zap.String("by", by.Name), zap.String("address", by.Address), zap.String("deployment", deployment), zap.Error(err))
 }
 

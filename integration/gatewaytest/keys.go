@@ -106,3 +106,16 @@ func ReadReply(t *testing.T, connection io.Reader, name string) (Reply, error) {
 	}
 	return Reply{Status: response.StatusCode, Header: response.Header, Body: body, t: t, request: name}, nil
 }
+
+// Send sends a part of a request to a port, as [Raw] does, and leaves it at that. It returns what closes the connection.
+func Send(t *testing.T, port int, part string) func() {
+	t.Helper()
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, strings.ReplaceAll(part, "\n", "\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	return func() { conn.Close() }
+}
