@@ -13,7 +13,8 @@ ARGS ?=
 # The tools are built without -race, which would make them many times slower; they load packages with the flags above.
 tool = $$(GOFLAGS='$(FLAGS)' go tool -modfile=tools/go.mod -n $(1))
 
-.PHONY: help test test-registry test-airflow screenshots lint lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile build bench-go figures needs clean
+.PHONY: help test test-registry test-airflow screenshots lint lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile \
+	lint-licenses lint-sbom build licenses sbom reproducible bench-go figures needs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,10 +24,19 @@ help: ## list the targets
 CLIENT  := integration/registryclient
 compile  = go list -export $(1) >/dev/null && go -C $(CLIENT) list -export . >/dev/null
 
+# Which binary make sbom is about, and where its SBOM goes.
+BINARY ?= bin/caddy
+SBOM   := bin/sbom.cdx.json
+
+# What a binary is made of is told by a program in the tools' module.
+linked = GOFLAGS='$(FLAGS)' go -C tools build -o ../bin/linked ./linked && bin/linked $(1)
+
 # -count=1, because some tests run the go command and what it built, of which go test's cache of results knows nothing.
+# Without a PKG the tests of the tools, a module of their own, are among them.
 test: needs ## run all tests with the race detector; installs what they need when missing (apt-get)
 	$(call compile,$(PKG))
 	go test -count=1 -timeout 20m $(ARGS) $(PKG)
+	$(if $(filter file,$(origin PKG)),GOFLAGS='$(FLAGS)' go -C tools test -count=1 ./...)
 
 test-registry: needs ## run the tests with a real registry, the deploy API and the calls of the Astro CLI; a part of make test
 	$(call compile,./integration ./examples/...)
@@ -45,13 +55,10 @@ test-airflow: needs ## run the tests with real Airflows; installs Python and Air
 screenshots: needs ## make the screenshots of the console in docs/images
 	DEPLOYMENT_KEYS_SCREENSHOTS=$(CURDIR)/docs/images go test -count=1 -timeout 10m $(ARGS) -run '^TestScreenshots$$' ./integration/console
 
-lint: lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile ## check modules, formatting, and the code by vet and staticcheck
+lint: lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile lint-licenses lint-sbom ## check modules, licenses, formatting, and the code by vet and staticcheck
 
 lint-mod:
-	go mod verify
-	go mod tidy -diff
-	go -C $(CLIENT) mod verify
-	go -C $(CLIENT) mod tidy -diff
+	for module in . $(CLIENT) tools; do go -C $$module mod verify && go -C $$module mod tidy -diff || exit; done
 
 lint-gofumpt:
 	@echo gofumpt -l .; files=$$($(call tool,gofumpt) -l .) || exit; \
@@ -60,9 +67,11 @@ lint-gofumpt:
 lint-vet:
 	go vet ./...
 	go -C $(CLIENT) vet ./...
+	GOFLAGS='$(FLAGS)' go -C tools vet ./...
 
 lint-staticcheck:
-	@echo staticcheck ./...; staticcheck="$(call tool,staticcheck)" && "$$staticcheck" ./... && cd $(CLIENT) && "$$staticcheck" ./...
+	@echo staticcheck ./...; staticcheck="$(call tool,staticcheck)" && "$$staticcheck" ./... && (cd $(CLIENT) && "$$staticcheck" ./...) && \
+		cd tools && GOFLAGS='$(FLAGS)' "$$staticcheck" ./...
 
 lint-caddyfile: build
 	@echo caddy fmt; find . -type f \( -name 'Caddyfile*' -o -name '*.caddyfile' \) -not -path './.git/*' | sort | { bad=0; \
@@ -70,8 +79,31 @@ lint-caddyfile: build
 		diff=$$(bin/caddy fmt --diff "$$file" 2>&1) || { bad=1; echo "$$file is not formatted by caddy fmt:"; echo "$$diff" | grep -v '^  '; } >&2; \
 	done; exit $$bad; }
 
+lint-licenses:
+	@echo docs/licenses.md; mkdir -p bin; $(call linked,licenses) >bin/licenses.md || exit; \
+	diff docs/licenses.md bin/licenses.md || { echo "docs/licenses.md is not what is linked: run make licenses" >&2; exit 1; }
+
+# The go command names the modules that it has put into the binary; those and no others are to be in the SBOM.
+lint-sbom: needs sbom
+	@modules=$$(go version -m $(BINARY) | awk '$$1 == "dep" {print $$2, $$3}' | LC_ALL=C sort) && \
+	named=$$(jq -r '.components[] | select(.name != "std") | "\(.name) \(.version)"' $(SBOM) | LC_ALL=C sort) && \
+	if [ -z "$$modules" ] || [ "$$modules" != "$$named" ]; then echo "$(SBOM) does not name the modules of $(BINARY)" >&2; exit 1; fi
+
 build: ## build bin/caddy, with the race detector, as the tests do
 	go build -o bin/caddy ./cmd/caddy
+
+licenses: ## write docs/licenses.md: what the binary links, and under which licenses
+	mkdir -p bin
+	$(call linked,licenses) >bin/licenses.md
+	cp bin/licenses.md docs/licenses.md
+
+sbom: $(if $(filter bin/caddy,$(BINARY)),build) ## write bin/sbom.cdx.json, the SBOM of bin/caddy, or of another that was built here: make sbom BINARY=./caddy
+	mkdir -p bin
+	$(call linked,sbom $(BINARY)) >$(SBOM).new
+	mv $(SBOM).new $(SBOM)
+
+reproducible: ## build what users run twice, in different places, and compare the bytes; takes some minutes
+	tools/reproducible
 
 # Benchmarks measure what users run, so this is the one target that is built without -race.
 bench-go: GOFLAGS := $(FLAGS)
