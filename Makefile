@@ -13,7 +13,7 @@ ARGS ?=
 # The tools are built without -race, which would make them many times slower; they load packages with the flags above.
 tool = $$(GOFLAGS='$(FLAGS)' go tool -modfile=tools/go.mod -n $(1))
 
-.PHONY: help test test-registry test-airflow screenshots lint lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile \
+.PHONY: help test test-registry test-airflow fuzz attack screenshots lint lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile \
 	lint-licenses lint-sbom build licenses sbom reproducible bench-go figures needs clean
 
 help: ## list the targets
@@ -50,6 +50,13 @@ test-airflow: needs ## run the tests with real Airflows; installs Python and Air
 	tools/airflow-venv examples/airflow/requirements-airflow2.txt
 	go list -export ./integration/airflow ./examples/deploy-api ./cmd/caddy >/dev/null
 	go test -count=1 -timeout 30m $(ARGS) ./integration/airflow
+
+# Tests run what the targets have for seeds; this goes on from there. With the flags of the tests, because what they have
+# compiled is used again.
+FUZZTIME ?= 20s
+
+fuzz: ## run every fuzz target for FUZZTIME (20s); what it can be told besides is in tools/fuzz
+	FUZZTIME='$(FUZZTIME)' tools/fuzz
 
 # The console's pages as its documentation shows them.
 screenshots: needs ## make the screenshots of the console in docs/images

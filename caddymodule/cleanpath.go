@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -100,14 +101,31 @@ func ambiguity(path string) string {
 		}
 	}
 	for segment := range strings.SplitSeq(path, "/") {
-		// Some servers cut a segment at ; before they resolve dots.
-		name, _, _ := strings.Cut(segment, ";")
-		if name == "." || name == ".." {
-			return "it has a dot segment (" + name + ")"
+		if reason := ambiguousSegment(segment); reason != "" {
+			return reason
 		}
 	}
 	return ""
 }
+
+// ambiguousSegment looks at what is between two slashes. Some servers cut it at ; and some take white space away from its
+// end, and dots with it, before they resolve dots and leave out what is empty.
+func ambiguousSegment(segment string) string {
+	name, _, _ := strings.Cut(segment, ";")
+	switch {
+	case segment == "":
+		return "" // at either end of the path
+	case name == "":
+		return "it has an empty segment (;)"
+	case name == "." || name == "..":
+		return "it has a dot segment (" + name + ")"
+	case strings.TrimFunc(name, isDotOrSpace) == "" && strings.Trim(name, ".") != "":
+		return "it has a segment of white space"
+	}
+	return ""
+}
+
+func isDotOrSpace(c rune) bool { return c == '.' || unicode.IsSpace(c) }
 
 // decodeOnce decodes what is percent-encoded and leaves alone what only looks like it.
 func decodeOnce(path string) string {

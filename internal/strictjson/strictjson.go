@@ -15,7 +15,7 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep objects and lists may be nested.
+// MaxDepth is how deep objects and lists may be nested; the object that is read is the first level.
 const MaxDepth = 16
 
 // Members reads data as a single JSON object (RFC 8259) and returns its members. Refused, with
@@ -42,7 +42,7 @@ func Members(data []byte) (map[string]json.RawMessage, error) {
 			return nil, fmt.Errorf("%.64q is there more than once", name)
 		}
 		begin := dec.InputOffset()
-		if err := walk(dec, 1); err != nil {
+		if err := walk(dec, 2); err != nil {
 			return nil, err
 		}
 		// What stands between the name and the value is a colon and white space.
@@ -58,7 +58,7 @@ func Members(data []byte) (map[string]json.RawMessage, error) {
 }
 
 // Decode reads data as [Members] does, into the struct that target points to. A member that is
-// not, in this very spelling, the JSON name of a field is refused, and so is null.
+// not, in this very spelling, the JSON name of a field is refused, and so is null, also in a list.
 func Decode(data []byte, target any) error {
 	members, err := Members(data)
 	if err != nil {
@@ -72,6 +72,9 @@ func Decode(data []byte, target any) error {
 		if string(value) == "null" {
 			return fmt.Errorf("%q is null: leave it out instead", name)
 		}
+		if hasNull(value) {
+			return fmt.Errorf("%q has a null in it: leave it out instead", name)
+		}
 	}
 	err = json.Unmarshal(data, target)
 	var wrongType *json.UnmarshalTypeError
@@ -81,11 +84,23 @@ func Decode(data []byte, target any) error {
 	return err
 }
 
-// walk reads one value and checks what is in it.
-func walk(dec *json.Decoder, depth int) error {
-	if depth > MaxDepth {
-		return fmt.Errorf("the JSON is nested deeper than %d", MaxDepth)
+// hasNull looks for a null in a value that was read before. To encoding/json it is the zero value of whatever is wanted.
+func hasNull(value []byte) bool {
+	dec := json.NewDecoder(bytes.NewReader(value))
+	dec.UseNumber()
+	for {
+		token, err := dec.Token()
+		if err != nil {
+			return false // its end
+		}
+		if token == nil {
+			return true
+		}
 	}
+}
+
+// walk reads one value and checks what is in it. An object or a list would be of that depth.
+func walk(dec *json.Decoder, depth int) error {
 	token, err := dec.Token()
 	if err != nil {
 		return syntax(err)
@@ -93,6 +108,9 @@ func walk(dec *json.Decoder, depth int) error {
 	delim, nested := token.(json.Delim)
 	if !nested {
 		return nil
+	}
+	if depth > MaxDepth {
+		return fmt.Errorf("the JSON is nested deeper than %d", MaxDepth)
 	}
 	var seen map[string]bool
 	if delim == '{' {

@@ -80,7 +80,7 @@ func parseHead(text string) (point, error) {
 	number, rest, _ := strings.Cut(text, " ")
 	seq, err := strconv.ParseUint(number, 10, 64)
 	at, ok := parsePosition(keystore.Position{Seq: seq, ID: rest})
-	if err != nil || !ok {
+	if err != nil || !ok || seq == 0 {
 		return point{}, errors.New("the head of the log is not what this program writes")
 	}
 	return at, nil
