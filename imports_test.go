@@ -39,6 +39,7 @@ var mayImport = map[string][]string{
 	"integration/gatewaytest": {},
 	"integration/airflow":     {},
 	"integration/console":     {},
+	"integration/load":        {},
 	"integration/timing":      {},
 }
 

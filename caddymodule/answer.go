@@ -242,9 +242,18 @@ func (r *refusal) write(w http.ResponseWriter) error {
 // withoutBody lets a refusal go out when the client waits for 100 Continue before it sends the body (RFC 9110 section
 // 10.1.1). Caddy hides from net/http that it waits, and net/http would read the body before it sends the answer, and so
 // wait as well. It does not where the connection ends with the answer.
+//
+// A client that sends its body a byte at a time is waited for no longer than one whose body is read: Caddy bounds how long
+// net/http reads only where read_idle_timeout is not switched off, and by a minute.
 func withoutBody(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor == 1 && r.Header.Get("Expect") != "" {
+	if r.ProtoMajor != 1 {
+		return
+	}
+	if r.Header.Get("Expect") != "" {
 		w.Header().Set("Connection", "close")
+	}
+	if r.ContentLength != 0 {
+		boundBody(w)
 	}
 }
 

@@ -117,9 +117,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
 	if r.ContentLength > maxRequestBody {
 		return nil, tooLarge
 	}
-	// Whoever sends a body this small one byte at a time does not mean to be served. The error is
-	// of no interest: a connection that can't have a deadline is one of a test.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestBodyTime))
+	boundBody(w)
 	var body bytes.Buffer
 	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxRequestBody))
 	var over *http.MaxBytesError
@@ -130,6 +128,13 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
 		return nil, refuse(codeInvalidRequest, "the body could not be read to its end")
 	}
 	return body.Bytes(), nil
+}
+
+// boundBody bounds how long the body of a request is read. Whoever sends a body this small one byte at a time does not mean
+// to be served.
+func boundBody(w http.ResponseWriter) {
+	// The error is of no interest: a connection that can't have a deadline is one of a test.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestBodyTime))
 }
 
 func parseForm(body []byte) (parameters, error) {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -50,6 +51,9 @@ type Console struct {
 
 // pathToken is where users get a token, as on any site with deployment_token.
 const pathToken = "/token"
+
+// bodyTime bounds how long a body is read, as the API does.
+const bodyTime = 10 * time.Second
 
 // anonymous is the user of a console without authentication.
 const anonymous = "anonymous"
@@ -116,6 +120,11 @@ func userOf(r *http.Request) user {
 // ServeHTTP answers every request.
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	setHeaders(w.Header())
+	if r.ContentLength != 0 {
+		// Also of a request that is refused before its body is looked at: net/http reads what is left of it before it
+		// answers. A connection that can't have a deadline is one of a test.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+	}
 	r = r.WithContext(context.WithValue(r.Context(), userKey{}, c.identify(r)))
 	// ServeMux answers a path that is not clean with a redirect to another one.
 	if path := r.URL.EscapedPath(); !strings.HasPrefix(path, "/") || strings.Contains(path, "//") || hasDots(path) {

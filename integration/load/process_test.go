@@ -1,0 +1,119 @@
+package load
+
+import (
+	"bufio"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/deploymentkeys/gateway/integration/gatewaytest"
+)
+
+// processorTime is what the gateway's threads have had of the processors, user and system, in nanoseconds as Linux's
+// scheduler counts them. Threads of Go stay, so none is missed.
+func (s *site) processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	threads, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(s.PID()), "task", "*", "schedstat"))
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("the scheduler says nothing of process %d: %v", s.PID(), err)
+	}
+	var sum time.Duration
+	for _, thread := range threads {
+		content, err := os.ReadFile(thread)
+		if os.IsNotExist(err) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		ran, _, _ := strings.Cut(string(content), " ")
+		nanoseconds, err := strconv.ParseInt(ran, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += time.Duration(nanoseconds)
+	}
+	return sum
+}
+
+// bytesRead is what the gateway has read from its connections and its files.
+func (s *site) bytesRead(t *testing.T) int64 { return s.procNumber(t, "io", "rchar:") }
+
+// memory is what the gateway has of the machine's memory, in bytes.
+func (s *site) memory(t *testing.T) int64 { return s.procNumber(t, "status", "VmRSS:") << 10 }
+
+// procNumber is a number from a file of /proc that has one a line.
+func (s *site) procNumber(t *testing.T, file, name string) int64 {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.PID()), file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(content)) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == name {
+			number, err := strconv.ParseInt(fields[1], 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return number
+		}
+	}
+	t.Fatalf("/proc/%d/%s has no %s", s.PID(), file, name)
+	return 0
+}
+
+// goroutines is how many goroutines the gateway has.
+func (s *site) goroutines(t *testing.T) int { return int(s.metric(t, "go_goroutines")) }
+
+// metric is the sum of the gateway's metrics that begin with a text.
+func (s *site) metric(t *testing.T, begin string) (sum float64) {
+	t.Helper()
+	answer := gatewaytest.Call(t, http.MethodGet, s.Admin("/metrics"), nil).Want(http.StatusOK)
+	found := false
+	for line := range strings.Lines(string(answer.Body)) {
+		if !strings.HasPrefix(line, begin) {
+			continue
+		}
+		value, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' ')+1:]), 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum, found = sum+value, true
+	}
+	if !found {
+		t.Fatalf("no metric begins with %s", begin)
+	}
+	return sum
+}
+
+// storeReads is how often the gateway has asked its store for records.
+func (s *site) storeReads(t *testing.T) int {
+	t.Helper()
+	return int(s.metric(t, `caddy_deployment_keys_store_calls_total{operation="get"`))
+}
+
+// redisCommands is how often Redis was asked each command.
+func (s *site) redisCommands(t *testing.T) map[string]int {
+	t.Helper()
+	text, err := s.redis.Client().Info(t.Context(), "commandstats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := make(map[string]int)
+	lines := bufio.NewScanner(strings.NewReader(text))
+	for lines.Scan() {
+		name, rest, ok := strings.Cut(strings.TrimPrefix(lines.Text(), "cmdstat_"), ":calls=")
+		if !ok {
+			continue
+		}
+		number, _, _ := strings.Cut(rest, ",")
+		if commands[name], err = strconv.Atoi(number); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return commands
+}
