@@ -58,6 +58,9 @@ FUZZTIME ?= 20s
 fuzz: ## run every fuzz target for FUZZTIME (20s); what it can be told besides is in tools/fuzz
 	FUZZTIME='$(FUZZTIME)' tools/fuzz
 
+attack: needs ## fuzz for half an hour, then what measures: all of docs/security.md that is slow, in less than an hour
+	tools/attack
+
 # The console's pages as its documentation shows them.
 screenshots: needs ## make the screenshots of the console in docs/images
 	DEPLOYMENT_KEYS_SCREENSHOTS=$(CURDIR)/docs/images go test -count=1 -timeout 10m $(ARGS) -run '^TestScreenshots$$' ./integration/console

@@ -28,6 +28,7 @@ func TestCutoffWalk(t *testing.T) {
 		propertytest.InBubble(t, func() {
 			w := newCutoffWalk(t, rt, file)
 			defer w.close()
+			w.begins()
 			rt.Repeat(w.actions())
 		})
 	})
@@ -70,6 +71,11 @@ func newCutoffWalk(t *testing.T, rt *rapid.T, file string) *cutoffWalk {
 	}
 	w.other = keystore.New(database, []byte("a master secret of 32 bytes or so"))
 	w.other.SetClock(func() time.Time { return time.Now().Add(w.ahead) })
+	return w
+}
+
+// begins makes what there is at first.
+func (w *cutoffWalk) begins() {
 	for _, id := range walkDeployments {
 		_, err := w.gateway.node.keys.CreateDeployment(context.Background(), walkCaller, keystore.Deployment{ID: id, Name: id})
 		w.must(err)
@@ -81,7 +87,6 @@ func newCutoffWalk(t *testing.T, rt *rapid.T, file string) *cutoffWalk {
 			w.keys = append(w.keys, key)
 		}
 	}
-	return w
 }
 
 var walkCaller = keystore.Caller{Name: "test"}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/deploymentkeys/gateway/keystore"
+	"github.com/deploymentkeys/gateway/keystore/storetest"
 )
 
 // A read whose answer has come before the process stood still for longer than the view may be old, and that ends when
@@ -18,6 +19,7 @@ func TestReadFromLongAgoIsNoAnswer(t *testing.T) {
 		key, _ := k.key()
 		unreachable := fmt.Errorf("%w: cut off", keystore.ErrUnavailable)
 		k.store.nextErr.Store(&unreachable)
+		storetest.Poll(t, time.Minute, "the follower to fail", func() bool { return k.Stats().FollowErrors > 0 })
 		goOn, answered := k.holdRead(k.ctx(), key.ID)
 		if err := k.other.DeleteKey(k.ctx(), by, "dep1", key.ID); err != nil {
 			t.Fatal(err)
