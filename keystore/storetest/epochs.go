@@ -1,0 +1,179 @@
+package storetest
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/deploymentkeys/gateway/keystore"
+)
+
+// epochTests hold the ends of many tokens at once.
+func epochTests() []keystoreTest {
+	return []keystoreTest{
+		{"tokens of a key are revoked, and the key lives", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			k.deployment("dep2")
+			key, secret := k.key("dep1")
+			for range 2 {
+				k.want(k.RevokeKeyTokens(k.ctx(), alice, "dep1", key.ID), nil)
+			}
+			got, err := k.Authenticate(k.ctx(), key.ID, secret)
+			k.want(err, nil)
+			if got.TokenEpoch < 2 || got.TokensRevokedAt.IsZero() {
+				t.Errorf("the key is %+v", got)
+			}
+			k.want(k.RevokeKeyTokens(k.ctx(), alice, "dep2", key.ID), keystore.ErrNotFound)
+			k.want(k.RevokeKeyTokens(k.ctx(), alice, "dep1", "../dep1"), keystore.ErrNotFound)
+			k.want(k.DeleteKey(k.ctx(), alice, "dep1", key.ID), nil)
+			k.want(k.RevokeKeyTokens(k.ctx(), alice, "dep1", key.ID), keystore.ErrNotFound)
+			k.wantEvents("deployment.created dep1", "deployment.created dep2", "key.created dep1",
+				"key.tokens_revoked dep1", "key.tokens_revoked dep1", "key.deleted dep1")
+		}},
+		{"tokens of a Deployment are revoked", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			k.want(k.RevokeDeploymentTokens(k.ctx(), alice, "dep1"), nil)
+			d, err := k.Deployment(k.ctx(), "dep1")
+			k.want(err, nil)
+			if d.TokenEpoch == 0 || d.TokensRevokedAt.IsZero() {
+				t.Errorf("the Deployment is %+v", d)
+			}
+			k.want(k.RevokeDeploymentTokens(k.ctx(), alice, "dep2"), keystore.ErrNotFound)
+			k.want(k.RevokeDeploymentTokens(k.ctx(), alice, "../dep1"), keystore.ErrNotFound)
+			k.wantEvents("deployment.created dep1", "deployment.tokens_revoked dep1")
+		}},
+		{"a second revocation by a clock that is behind does not bring users' tokens back", func(t *testing.T, k *keystoreKit) {
+			clock := NewClock(k.store, time.Now().UTC().Truncate(time.Second))
+			k.Keystore = clock.Keystore(master)
+			k.deployment("dep1")
+			k.want(k.RevokeDeploymentTokens(k.ctx(), alice, "dep1"), nil)
+			first, err := k.Deployment(k.ctx(), "dep1")
+			k.want(err, nil)
+			clock.Advance(-time.Hour)
+			k.want(k.RevokeDeploymentTokens(k.ctx(), alice, "dep1"), nil)
+			second, err := k.Deployment(k.ctx(), "dep1")
+			k.want(err, nil)
+			if second.TokensRevokedAt.Before(first.TokensRevokedAt) || second.TokenEpoch <= first.TokenEpoch {
+				t.Errorf("after the second revocation %+v, after the first %+v", second, first)
+			}
+		}},
+		{"all tokens are revoked", func(t *testing.T, k *keystoreKit) {
+			cutoff, err := k.Cutoff(k.ctx())
+			k.want(err, nil)
+			if cutoff != (keystore.Cutoff{}) {
+				t.Errorf("at first the cutoff is %+v", cutoff)
+			}
+			k.want(k.RevokeAllTokens(k.ctx(), alice), nil)
+			k.want(k.RevokeAllTokens(k.ctx(), alice), nil)
+			cutoff, err = k.Cutoff(k.ctx())
+			k.want(err, nil)
+			if cutoff.TokenEpoch < 2 || cutoff.TokensRevokedAt.IsZero() {
+				t.Errorf("the cutoff is %+v", cutoff)
+			}
+			k.wantEvents("tokens.revoked", "tokens.revoked")
+			before := cutoff.TokenEpoch
+			k.alter("cutoff", `"token_epoch":`, `"token_epoch":1`)
+			_, err = k.Cutoff(k.ctx())
+			k.want(err, keystore.ErrAltered)
+			// Another revocation mends it, and is after all that were before.
+			k.want(k.RevokeAllTokens(k.ctx(), alice), nil)
+			cutoff, err = k.Cutoff(k.ctx())
+			k.want(err, nil)
+			if cutoff.TokenEpoch < before {
+				t.Errorf("after an altered record the cutoff is %+v", cutoff)
+			}
+		}},
+		{"an epoch that a failover lost is not handed out again", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			key, _ := k.key("dep1")
+			before, err := k.store.Get(k.ctx(), "key/"+key.ID)
+			k.want(err, nil)
+			k.want(k.RevokeKeyTokens(k.ctx(), alice, "dep1", key.ID), nil)
+			issued, err := k.Key(k.ctx(), key.ID) // a token carries its epoch
+			k.want(err, nil)
+			k.want(k.store.Apply(k.ctx(), keystore.Change{Steps: []keystore.Step{{Kind: keystore.PutRecord, Name: "key/" + key.ID, Value: before[0]}}}), nil)
+			Poll(t, time.Minute, "the next millisecond", func() bool { return uint64(time.Now().UnixMilli()) > issued.TokenEpoch })
+			k.want(k.RevokeKeyTokens(k.ctx(), alice, "dep1", key.ID), nil)
+			after, err := k.Key(k.ctx(), key.ID)
+			k.want(err, nil)
+			if after.TokenEpoch <= issued.TokenEpoch {
+				t.Errorf("epoch %d after one of %d was lost: tokens of it live on", after.TokenEpoch, issued.TokenEpoch)
+			}
+		}},
+		{"a store's clock that is wrong does not bring revoked tokens back", func(t *testing.T, k *keystoreKit) {
+			n := k.node()
+			n.deployment("dep1")
+			key, _ := n.key("dep1")
+			n.SetClock(func() time.Time { return clockStart }) // right, whatever the store says
+			revoke := func(id string) {
+				t.Helper()
+				n.want(n.RevokeToken(n.ctx(), alice, keystore.RevokedToken{ID: id, KeyID: key.ID, ExpiresAt: clockStart.Add(time.Hour)}), nil)
+			}
+			revoke("before")
+			n.clock.Advance(48 * time.Hour)
+			revoke("meanwhile")
+			removed, err := n.PurgeRevokedTokens(n.ctx())
+			n.want(err, nil)
+			for _, id := range []string{"before", "meanwhile"} {
+				if revoked, err := n.TokenRevoked(n.ctx(), id); err != nil || !revoked {
+					t.Errorf("%s: %v, %v; %d were removed", id, revoked, err, removed)
+				}
+			}
+			n.want(n.CheckClock(n.ctx()), keystore.ErrClock)
+		}},
+		{"revocations at once all count", func(t *testing.T, k *keystoreKit) {
+			k.deployment("dep1")
+			key, _ := k.key("dep1")
+			var wait sync.WaitGroup
+			for range 4 {
+				wait.Go(func() {
+					k.want(k.RevokeKeyTokens(k.ctx(), alice, "dep1", key.ID), nil)
+					k.want(k.RevokeDeploymentTokens(k.ctx(), alice, "dep1"), nil)
+					k.want(k.RevokeAllTokens(k.ctx(), alice), nil)
+				})
+			}
+			wait.Wait()
+			got, _ := k.Key(k.ctx(), key.ID)
+			d, _ := k.Deployment(k.ctx(), "dep1")
+			cutoff, _ := k.Cutoff(k.ctx())
+			if got.TokenEpoch < 4 || d.TokenEpoch < 4 || cutoff.TokenEpoch < 4 {
+				t.Errorf("epochs %d, %d, %d, want 4 at least", got.TokenEpoch, d.TokenEpoch, cutoff.TokenEpoch)
+			}
+		}},
+		{"an edit does not bring revoked tokens back", func(t *testing.T, k *keystoreKit) {
+			n := k.node()
+			_, err := n.CreateDeployment(n.ctx(), alice, keystore.Deployment{ID: "dep1", Name: "x", TokenEpoch: 7, TokensRevokedAt: clockStart})
+			n.want(err, nil)
+			made, _, err := n.CreateKey(n.ctx(), alice, keystore.Key{
+				DeploymentID: "dep1", Name: "k", TokenEpoch: 7, TokensRevokedAt: clockStart, RevokedUntil: clockStart,
+			})
+			n.want(err, nil)
+			d, err := n.Deployment(n.ctx(), "dep1")
+			n.want(err, nil)
+			if made.TokenEpoch != 0 || !made.TokensRevokedAt.IsZero() || !made.RevokedUntil.IsZero() || d.TokenEpoch != 0 || !d.TokensRevokedAt.IsZero() {
+				t.Errorf("new ones are %+v and %+v", made, d)
+			}
+			n.want(n.RevokeKeyTokens(n.ctx(), alice, "dep1", made.ID), nil)
+			n.want(n.RevokeDeploymentTokens(n.ctx(), alice, "dep1"), nil)
+			n.want(n.RevokeToken(n.ctx(), alice, n.token("jti", made.ID)), nil)
+			before, err := n.Key(n.ctx(), made.ID)
+			n.want(err, nil)
+			after, err := n.UpdateKey(n.ctx(), alice, "dep1", made.ID, func(key *keystore.Key) error {
+				key.Name, key.TokenEpoch, key.TokensRevokedAt, key.RevokedUntil = "new", 0, time.Time{}, time.Time{}
+				return nil
+			})
+			n.want(err, nil)
+			if after.Name != "new" || after.TokenEpoch == 0 || !after.TokensRevokedAt.Equal(before.TokensRevokedAt) || !after.RevokedUntil.Equal(before.RevokedUntil) {
+				t.Errorf("the key was %+v and is %+v", before, after)
+			}
+			d, err = n.UpdateDeployment(n.ctx(), alice, "dep1", func(d *keystore.Deployment) error {
+				d.Name, d.TokenEpoch, d.TokensRevokedAt = "new", 0, time.Time{}
+				return nil
+			})
+			n.want(err, nil)
+			if d.Name != "new" || d.TokenEpoch == 0 || d.TokensRevokedAt.IsZero() {
+				t.Errorf("the Deployment is %+v", d)
+			}
+		}},
+	}
+}
