@@ -220,8 +220,8 @@ func TestBadJSON(t *testing.T) {
 		}{
 			"white space around":                        {" \r\n\t" + whole + "\n ", granted},
 			"members of the client's own":               {asJSON(good, `"x":{"y":[1,null,true,"z"]}`), granted},
-			"as deep as is allowed":                     {asJSON(good, `"x":`+lists(16)), granted},
-			"lists one deeper":                          {asJSON(good, `"x":`+lists(17)), codeInvalidRequest},
+			"as deep as is allowed":                     {asJSON(good, `"x":`+lists(15)), granted},
+			"lists one deeper":                          {asJSON(good, `"x":`+lists(16)), codeInvalidRequest},
 			"objects too deep":                          {asJSON(good, `"x":`+objects(17)), codeInvalidRequest},
 			"as deep as the body is large":              {asJSON(good, `"x":`+strings.Repeat("[", 12<<10)), codeInvalidRequest},
 			"RFC 8259 section 4, twice, not ours":       {asJSON(good, `"x":1,"x":2`), codeInvalidRequest},
