@@ -141,7 +141,9 @@ func (w *walk) checkLists(rt *rapid.T) {
 	}
 	same("Deployments", got, want)
 	for user, want := range memberships {
-		list, err := w.keys.Memberships(context.Background(), user, keystore.Page{Limit: keystore.MaxPage})
+		list, err := patiently(func() (keystore.List[keystore.Membership], error) {
+			return w.keys.Memberships(context.Background(), user, keystore.Page{Limit: keystore.MaxPage})
+		})
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -165,7 +167,8 @@ func (w *walk) checkSecrets(rt *rapid.T) {
 			case !k.expires.IsZero() && !now.Before(k.expires):
 				want = keystore.ErrExpired
 			}
-			if _, err := w.keys.Authenticate(context.Background(), k.id, secret); !errors.Is(err, want) || (want == nil) != (err == nil) {
+			_, err := patiently(func() (keystore.Key, error) { return w.keys.Authenticate(context.Background(), k.id, secret) })
+			if !errors.Is(err, want) || (want == nil) != (err == nil) {
 				rt.Fatalf("secret %d of key %d: %v, want %v", n, i, err, want)
 			}
 		}

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -67,9 +68,24 @@ func newWalk(t *testing.T, rt *rapid.T, store keystore.Store, raw rawStore) *wal
 
 var walkCaller = keystore.Caller{Name: "anna"}
 
+// mostTries is how often a read is tried: it is bounded to half a second, which a busy machine may need for anything.
+const mostTries = 10
+
+// patiently makes a read that may be tried again.
+func patiently[T any](read func() (T, error)) (T, error) {
+	value, err := read()
+	for tries := 1; errors.Is(err, keystore.ErrUnavailable) && tries < mostTries; tries++ {
+		value, err = read()
+	}
+	return value, err
+}
+
 // call makes a call that has to be answered with a status.
 func (w *walk) call(rt *rapid.T, method, path, body string, status int) map[string]any {
 	answer := callAPI(w.t, w.api, method, path, body)
+	for tries := 1; method == http.MethodGet && answer.Code == http.StatusServiceUnavailable && tries < mostTries; tries++ {
+		answer = callAPI(w.t, w.api, method, path, body)
+	}
 	if answer.Code != status {
 		rt.Fatalf("%s: %d, want %d", method, answer.Code, status)
 	}

@@ -176,7 +176,7 @@ func (w *cutoffWalk) actions() map[string]func(*rapid.T) {
 			one.revoked = true
 		},
 		"time passes": func(rt *rapid.T) {
-			time.Sleep(rapid.SampledFrom([]time.Duration{time.Millisecond, 1500 * time.Millisecond, 90 * time.Second, time.Hour}).Draw(rt, "time"))
+			time.Sleep(rapid.SampledFrom([]time.Duration{time.Millisecond, 1500 * time.Millisecond, 20 * time.Second, 3 * time.Minute}).Draw(rt, "time"))
 		},
 		"": func(rt *rapid.T) {
 			w.heard()
