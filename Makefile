@@ -35,7 +35,7 @@ linked = GOFLAGS='$(FLAGS)' go -C tools build -o ../bin/linked ./linked && bin/l
 # Without a PKG the tests of the tools, a module of their own, are among them.
 test: needs ## run all tests with the race detector; installs what they need when missing (apt-get)
 	$(call compile,$(PKG))
-	go test -count=1 -timeout 20m $(ARGS) $(PKG)
+	go test -count=1 -timeout 30m $(ARGS) $(PKG)
 	$(if $(filter file,$(origin PKG)),GOFLAGS='$(FLAGS)' go -C tools test -count=1 ./...)
 
 test-registry: needs ## run the tests with a real registry, the deploy API and the calls of the Astro CLI; a part of make test
