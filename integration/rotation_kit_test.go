@@ -212,13 +212,14 @@ func (l *rotationLoad) blame(format string, of ...any) {
 // again. It reports whether there was one, and blames the node for none, unless that is down.
 func (l *rotationLoad) answered(node int, what string, request func() (int, error)) (int, bool) {
 	var err error
+	down := l.down[node].Load() // or it was when this began: it may have come up since the last attempt
 	for range 5 {
 		status := 0
 		if status, err = request(); err == nil {
 			return status, true
 		}
 	}
-	if !l.down[node].Load() {
+	if !down && !l.down[node].Load() {
 		l.blame("node %d, %s: %v", node, what, err)
 	}
 	return 0, false

@@ -49,7 +49,7 @@ func WithoutRaceDetector() Option {
 
 // Start starts a gateway with a Caddyfile and waits until it serves. The Caddyfile must not set the admin
 // endpoint: the gateway has one at a free port, by the environment. The gateway ends with the test, which fails if the
-// race detector spoke up; a test that failed prints the gateway's log.
+// race detector spoke up; a test that failed prints the end of the gateway's log.
 func Start(t *testing.T, caddyfile string, options ...Option) *Gateway {
 	t.Helper()
 	g := New(t, caddyfile, options...)
@@ -72,13 +72,21 @@ func New(t *testing.T, caddyfile string, options ...Option) *Gateway {
 		g.Kill()
 		logs := g.Logs()
 		if strings.Contains(logs, "WARNING: DATA RACE") {
-			t.Error("the race detector found a race in the gateway")
-		}
-		if t.Failed() {
-			t.Logf("log of the gateway at %s:\n%s", g.Admin(""), logs)
+			t.Errorf("the race detector found a race in the gateway:\n%s", logs)
+		} else if t.Failed() {
+			t.Logf("log of the gateway at %s:\n%s", g.Admin(""), lastLines(logs, 40))
 		}
 	})
 	return g
+}
+
+// lastLines is the end of a log. All of the logs of some gateways would hide what the test itself had to say.
+func lastLines(log string, most int) string {
+	lines := strings.SplitAfter(log, "\n")
+	if len(lines) <= most {
+		return log
+	}
+	return fmt.Sprintf("(%d lines before these)\n%s", len(lines)-most, strings.Join(lines[len(lines)-most:], ""))
 }
 
 // Start starts the gateway with the Caddyfile that it was last given and waits until it serves.
