@@ -20,8 +20,10 @@ const (
 )
 
 // Of a secret that was cut off or mistyped, and of a token without its signature, not enough may be left to find the
-// rest: eight characters are 40 bits of a secret, and a token needs all of its parts.
-var credential = regexp.MustCompile(`(dks_)[A-Za-z0-9]{8,}|(eyJ)[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*`)
+// rest: eight characters are 40 bits of a secret, and a token needs all of its parts. A secret that follows right after
+// what looks like the beginning of another is part of the match: its "dks" could be read as characters of that one, and
+// what comes after the "_" would be left.
+var credential = regexp.MustCompile(`(dks_)(?:[A-Za-z0-9]*dks_)*[A-Za-z0-9]{8,}|(eyJ)[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*`)
 
 // Text puts "[redacted]" in the place of every credential in a text, but for the first characters that all of its kind
 // have.

@@ -26,6 +26,9 @@ func TestCredentialsAreTakenOut(t *testing.T) {
 		"Bearer " + token + ", and more":      "Bearer eyJ[redacted], and more",
 		token[:strings.LastIndex(token, ".")]: "eyJ[redacted]",
 		token + ".x.y":                        "eyJ[redacted]",
+		"dks_00000" + secret + "0":            "dks_[redacted]", // its "dks" is no part of the first
+		"dks_0dks_00" + secret:                "dks_[redacted]",
+		"dks_00000000000" + "dks_short":       "dks_[redacted]_short",
 		"":                                    "",
 		"the prefix is dks_ and base64 eyJ.":  "the prefix is dks_ and base64 eyJ.",
 		"id \"dks_short\" is none":            "id \"dks_short\" is none",
@@ -55,7 +58,7 @@ func TestBytesAreNotWrittenTo(t *testing.T) {
 // Whatever is around a credential, it is taken out, and what is left is text.
 func FuzzNothingOfACredentialIsLeft(f *testing.F) {
 	secret := keystore.NewSecret().Reveal()
-	for _, around := range []string{"", "/", "\"", "dks_", "eyJ", "x", "%2F", ".", "=", "ä"} {
+	for _, around := range []string{"", "/", "\"", "dks_", "dks_00000", "eyJ", "eyJ00000000.", "x", "%2F", ".", "=", "ä"} {
 		f.Add(around, around)
 	}
 	f.Fuzz(func(t *testing.T, before, after string) {
