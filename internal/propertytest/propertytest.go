@@ -38,10 +38,16 @@ func Attack() bool { return os.Getenv("DEPLOYMENT_KEYS_ATTACK") == "1" }
 // be the same for the same example: an ID that is random in it would keep rapid from making the example smaller.
 func Check(t *testing.T, property func(*rapid.T)) {
 	t.Helper()
-	rapid.Check(t, property)
-	for end := time.Now().Add(AttackTime); Attack() && time.Now().Before(end); {
-		rapid.Check(t, property)
+	tried := 0
+	counted := func(rt *rapid.T) {
+		property(rt)
+		tried++
 	}
+	rapid.Check(t, counted)
+	for end := time.Now().Add(AttackTime); Attack() && time.Now().Before(end); {
+		rapid.Check(t, counted)
+	}
+	t.Logf("figure: tried %d times", tried)
 }
 
 // InBubble runs a part of a property in a bubble of [synctest], in which time passes only when all goroutines wait for it.
