@@ -13,7 +13,7 @@ ARGS ?=
 # The tools are built without -race, which would make them many times slower; they load packages with the flags above.
 tool = $$(GOFLAGS='$(FLAGS)' go tool -modfile=tools/go.mod -n $(1))
 
-.PHONY: help test test-registry test-airflow fuzz attack screenshots lint lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile \
+.PHONY: help test test-registry test-airflow fuzz attack bench bench-quick pgo screenshots lint lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile \
 	lint-licenses lint-sbom build licenses sbom reproducible bench-go figures needs clean
 
 help: ## list the targets
@@ -24,6 +24,9 @@ help: ## list the targets
 CLIENT  := integration/registryclient
 compile  = go list -export $(1) >/dev/null && go -C $(CLIENT) list -export . >/dev/null
 
+# Modules of their own that are checked as this one is. make bench measures bench/fosite beside the gateway.
+MODULES := $(CLIENT) bench/fosite
+
 # Which binary make sbom is about, and where its SBOM goes.
 BINARY ?= bin/caddy
 SBOM   := bin/sbom.cdx.json
@@ -32,10 +35,11 @@ SBOM   := bin/sbom.cdx.json
 linked = GOFLAGS='$(FLAGS)' go -C tools build -o ../bin/linked ./linked && bin/linked $(1)
 
 # -count=1, because some tests run the go command and what it built, of which go test's cache of results knows nothing.
-# Without a PKG the tests of the tools, a module of their own, are among them.
+# Without a PKG the tests of the modules of their own are among them.
 test: needs ## run all tests with the race detector; installs what they need when missing (apt-get)
 	$(call compile,$(PKG))
 	go test -count=1 -timeout 30m $(ARGS) $(PKG)
+	$(if $(filter file,$(origin PKG)),for module in $(MODULES); do go -C $$module test -count=1 ./... || exit; done)
 	$(if $(filter file,$(origin PKG)),GOFLAGS='$(FLAGS)' go -C tools test -count=1 ./...)
 
 test-registry: needs ## run the tests with a real registry, the deploy API and the calls of the Astro CLI; a part of make test
@@ -68,7 +72,7 @@ screenshots: needs ## make the screenshots of the console in docs/images
 lint: lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile lint-licenses lint-sbom ## check modules, licenses, formatting, and the code by vet and staticcheck
 
 lint-mod:
-	for module in . $(CLIENT) tools; do go -C $$module mod verify && go -C $$module mod tidy -diff || exit; done
+	for module in . $(MODULES) tools; do go -C $$module mod verify && go -C $$module mod tidy -diff || exit; done
 
 lint-gofumpt:
 	@echo gofumpt -l .; files=$$($(call tool,gofumpt) -l .) || exit; \
@@ -76,12 +80,13 @@ lint-gofumpt:
 
 lint-vet:
 	go vet ./...
-	go -C $(CLIENT) vet ./...
+	for module in $(MODULES); do go -C $$module vet ./... || exit; done
 	GOFLAGS='$(FLAGS)' go -C tools vet ./...
 
 lint-staticcheck:
-	@echo staticcheck ./...; staticcheck="$(call tool,staticcheck)" && "$$staticcheck" ./... && (cd $(CLIENT) && "$$staticcheck" ./...) && \
-		cd tools && GOFLAGS='$(FLAGS)' "$$staticcheck" ./...
+	@echo staticcheck ./...; staticcheck="$(call tool,staticcheck)" || exit; \
+	for module in . $(MODULES); do (cd $$module && "$$staticcheck" ./...) || exit; done; \
+	cd tools && GOFLAGS='$(FLAGS)' "$$staticcheck" ./...
 
 lint-caddyfile: build
 	@echo caddy fmt; find . -type f \( -name 'Caddyfile*' -o -name '*.caddyfile' \) -not -path './.git/*' | sort | { bad=0; \
@@ -115,8 +120,18 @@ sbom: $(if $(filter bin/caddy,$(BINARY)),build) ## write bin/sbom.cdx.json, the 
 reproducible: ## build what users run twice, in different places, and compare the bytes; takes some minutes
 	tools/reproducible
 
-# Benchmarks measure what users run, so this is the one target that is built without -race.
-bench-go: GOFLAGS := $(FLAGS)
+# What is measured is what users run, so these targets are built without -race.
+bench bench-quick pgo bench-go: GOFLAGS := $(FLAGS)
+
+bench: needs ## measure what authorization costs, in 15 minutes, and write docs/benchmarks.md; nothing else should run
+	go run ./bench
+
+bench-quick: needs ## print the main figures of make bench, in 2 minutes
+	go run ./bench -quick
+
+pgo: needs ## make the compiler's profile of the gateway anew, of the load of make bench
+	go run ./bench -profile cmd/caddy/default.pgo
+
 bench-go: ## run the Go benchmarks
 	go test -run '^$$' -bench . -benchmem ./keystore/... ./token ./caddymodule
 

@@ -75,11 +75,21 @@ func TestSecurityDocumentHasEveryIncident(t *testing.T) {
 	}
 }
 
-func TestSecurityDocumentNamesTargetsOfTheMakefile(t *testing.T) {
-	document, makefile := readDocument(t, "docs/security.md"), readDocument(t, "Makefile")
-	for _, match := range regexp.MustCompile("`make ([a-z-]+)").FindAllStringSubmatch(document, -1) {
-		if !strings.Contains(makefile, "\n"+match[1]+":") {
-			t.Errorf("docs/security.md names make %s, which the Makefile does not have", match[1])
+func TestDocumentsNameTargetsOfTheMakefile(t *testing.T) {
+	makefile := readDocument(t, "Makefile")
+	documents := []string{"README.md"}
+	for _, pattern := range []string{"docs/*.md", "docs/recipes/*.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) < 5 {
+			t.Fatalf("%s: %v, %v", pattern, found, err)
+		}
+		documents = append(documents, found...)
+	}
+	for _, document := range documents {
+		for _, match := range regexp.MustCompile("`make ([a-z-]+)").FindAllStringSubmatch(readDocument(t, document), -1) {
+			if !regexp.MustCompile(`(?m)^` + match[1] + `:`).MatchString(makefile) {
+				t.Errorf("%s names make %s, which the Makefile does not have", document, match[1])
+			}
 		}
 	}
 }

@@ -124,10 +124,11 @@ func TestFloodsLeaveThroughput(t *testing.T) {
 			}
 			var shares, with []float64
 			var cost []time.Duration
-			for range sized(1, 5) {
-				alone := s.throughput(t, good)
+			for try := 0; len(shares) < sized(1, 5) && try < 20; try++ {
+				var alone, beside float64
+				calm := s.undisturbed(t, func() { alone = s.throughput(t, good) })
 				fl := s.startFlood(t, perSecond, f.status, f.request)
-				beside := s.throughput(t, good)
+				calm = s.undisturbed(t, func() { beside = s.throughput(t, good) }) && calm
 				sent, err := fl.stop()
 				if err != nil {
 					t.Fatal(err)
@@ -135,11 +136,16 @@ func TestFloodsLeaveThroughput(t *testing.T) {
 				if full && sent == 0 {
 					t.Fatal("nothing was sent")
 				}
-				shares, with = append(shares, beside/alone), append(with, beside)
 				cost = append(cost, s.costOf(t, f))
+				if calm || !full {
+					shares, with = append(shares, beside/alone), append(with, beside)
+				}
 			}
 			if !full {
 				return
+			}
+			if len(shares) < 3 {
+				t.Fatalf("others used the machine in all but %d of %d tries: nothing else should run", len(shares), len(cost))
 			}
 			share, each := median(shares), median(cost)
 			figure(t, "| %s | %d/s | %.0f good requests a second beside it: %.2f of before | %.0f µs of CPU each | a fifth of a core at %.0f/s |",

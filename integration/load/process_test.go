@@ -11,33 +11,40 @@ import (
 	"time"
 
 	"github.com/deploymentkeys/gateway/integration/gatewaytest"
+	"github.com/deploymentkeys/gateway/internal/cputime"
 )
 
-// processorTime is what the gateway's threads have had of the processors, user and system, in nanoseconds as Linux's
-// scheduler counts them. Threads of Go stay, so none is missed.
+// processorTime is what the gateway's threads have had of the processors.
 func (s *site) processorTime(t *testing.T) time.Duration {
 	t.Helper()
-	threads, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(s.PID()), "task", "*", "schedstat"))
-	if err != nil || len(threads) == 0 {
-		t.Fatalf("the scheduler says nothing of process %d: %v", s.PID(), err)
+	used, err := cputime.OfProcess(s.PID())
+	if err != nil {
+		t.Fatal(err)
 	}
-	var sum time.Duration
-	for _, thread := range threads {
-		content, err := os.ReadFile(thread)
-		if os.IsNotExist(err) {
-			continue
-		}
+	return used
+}
+
+// mostForeign is how much of one processor others than the test and its gateway may have while a figure is taken that
+// counts. The clock ticks a hundred times a second, so less could not be told from nothing.
+const mostForeign = 0.1
+
+// undisturbed does something, and reports whether nobody else had the processors meanwhile.
+func (s *site) undisturbed(t *testing.T, do func()) bool {
+	t.Helper()
+	foreign := func() time.Duration {
+		all, err := cputime.OfMachine()
 		if err != nil {
 			t.Fatal(err)
 		}
-		ran, _, _ := strings.Cut(string(content), " ")
-		nanoseconds, err := strconv.ParseInt(ran, 10, 64)
+		own, err := cputime.OfSelf()
 		if err != nil {
 			t.Fatal(err)
 		}
-		sum += time.Duration(nanoseconds)
+		return all - own - s.processorTime(t)
 	}
-	return sum
+	begin, before := time.Now(), foreign()
+	do()
+	return (foreign() - before).Seconds() < mostForeign*time.Since(begin).Seconds()
 }
 
 // bytesRead is what the gateway has read from its connections and its files.
