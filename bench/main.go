@@ -64,12 +64,13 @@ type plan struct {
 	latency       time.Duration
 	many          int            // tokens that are all remembered, and that are all new
 	pools         map[string]int // tokens that are all new, for the other algorithms: RS256 takes long to make them
+	growth        growthPlan     // of a whole run
 }
 
 var (
 	wholePlan = plan{
 		longest: 15 * time.Minute, whole: true, warm: true, rounds: 20, sample: time.Second, tries: 2, latencyRounds: 4, latency: 2 * time.Second,
-		many: 100_000, pools: map[string]int{"EdDSA": 30_000, "RS256": 10_000},
+		many: 100_000, pools: map[string]int{"EdDSA": 30_000, "RS256": 10_000}, growth: wholeGrowth,
 	}
 	quickPlan = plan{longest: 2 * time.Minute, warm: true, rounds: 5, sample: time.Second, tries: 2, latencyRounds: 1, latency: time.Second, many: 20_000}
 )
