@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// setUpRefused adds requests that are refused, one variant for each reason. They go to the gateway on Redis: a request of
-// an upstream to that one which has remembered everything is what they may cost at most.
+// setUpRefused adds requests that are refused, one variant for each reason. They go to the gateway on Redis. What they may
+// cost at most is a request that is accepted: one with a remembered token, or, where a signature has to be checked before it can
+// be known that the token is bad, one with a token that is new.
 func (b *bench) setUpRefused(ctx context.Context) error {
 	good := b.tokens[:fewTokens]
 	expired, err := b.expired(ctx)
@@ -33,20 +34,21 @@ func (b *bench) setUpRefused(ctx context.Context) error {
 	}
 	for _, kind := range []struct {
 		name     string
+		base     string // what is accepted with as much to prove
 		status   int
 		requests []string
 	}{
-		{"no credentials", http.StatusUnauthorized, []string{read(deployment, "")}},
-		{"no token at all", http.StatusUnauthorized, []string{read(deployment, "rubbish")}},
-		{"a bad signature", http.StatusUnauthorized, reads(deployment, forged(good))},
-		{"an expired token", http.StatusUnauthorized, reads(deployment, expired)},
-		{"a revoked token", http.StatusUnauthorized, reads(deployment, revoked)},
-		{"the token of a deleted key", http.StatusUnauthorized, reads(deployment, ofDeleted)},
-		{"another Deployment", http.StatusForbidden, reads(other, good)},
-		{"without the scope", http.StatusForbidden, reads(deployment, withoutScope)},
+		{"no credentials", onRedis, http.StatusUnauthorized, []string{read(deployment, "")}},
+		{"no token at all", onRedis, http.StatusUnauthorized, []string{read(deployment, "rubbish")}},
+		{"a bad signature", newES256, http.StatusUnauthorized, reads(deployment, forged(good))},
+		{"an expired token", newES256, http.StatusUnauthorized, reads(deployment, expired)},
+		{"a revoked token", onRedis, http.StatusUnauthorized, reads(deployment, revoked)},
+		{"the token of a deleted key", onRedis, http.StatusUnauthorized, reads(deployment, ofDeleted)},
+		{"another Deployment", onRedis, http.StatusForbidden, reads(other, good)},
+		{"without the scope", onRedis, http.StatusForbidden, reads(deployment, withoutScope)},
 	} {
 		err := b.add(variant{
-			name: kind.name, base: onRedis, group: refused, server: b.onRedis.process, address: b.onRedis.sites[siteAuth], status: kind.status, rare: true,
+			name: kind.name, base: kind.base, group: refused, server: b.onRedis.process, address: b.onRedis.sites[siteAuth], status: kind.status, rare: true,
 		}, kind.requests)
 		if err != nil {
 			return err

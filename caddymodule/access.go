@@ -49,7 +49,7 @@ func (a *App) deploymentOf(ctx context.Context, n *node, key *keystore.Key) (*ke
 
 // used notes for what a key was used, by a request that was accepted, in a second of Unix time.
 func (a *App) used(key *keystore.Key, kind useKind, second int64, r *http.Request) {
-	if n := a.node.Load(); n != nil && kind != 0 {
+	if n := a.node.Load(); n != nil {
 		n.uses.note(key, kind, second, r)
 	}
 }

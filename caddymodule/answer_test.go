@@ -1,6 +1,8 @@
 package caddymodule
 
 import (
+	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -23,6 +25,62 @@ func TestRefusalRepeatsNoSecret(t *testing.T) {
 	for _, said := range []string{w.Body.String(), refused.bearerChallenge("realm")} {
 		if strings.Contains(said, secret[4:]) || !strings.Contains(said, "dks_[redacted]") {
 			t.Errorf("the refusal is %s", said)
+		}
+	}
+}
+
+// A token's answer is written by hand, so it is held against what reflection makes of it.
+func TestTokenAnswerIsWrittenAsByReflection(t *testing.T) {
+	t.Parallel()
+	for _, answer := range []tokenAnswer{
+		{AccessToken: "a.b-_.c", TokenType: "Bearer", ExpiresIn: 86400, Scope: keystore.AllScopes.String()},
+		{AccessToken: "a.b.c", TokenType: "Bearer", ExpiresIn: 1},
+	} {
+		want, err := json.Marshal(answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		if err := writeJSON(w, http.StatusOK, &answer); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.Body.String(); got != string(want)+"\n" {
+			t.Errorf("written as %q, by reflection it is %q", got, want)
+		}
+	}
+}
+
+// Caddy's directive header changes the values of an answer's headers where they are. That must not get into other answers, nor into
+// other headers.
+func TestAnswersShareNoHeaders(t *testing.T) {
+	t.Parallel()
+	answer := func() http.Header {
+		w := httptest.NewRecorder()
+		if err := writeJSON(w, http.StatusOK, struct{}{}); err != nil {
+			t.Fatal(err)
+		}
+		return w.Header()
+	}
+	want := [][2]string{ // in the order in which they are written
+		{"Content-Type", "application/json"}, {"X-Content-Type-Options", "nosniff"}, {"Cache-Control", "no-store"}, {"Pragma", "no-cache"},
+	}
+	first := answer()
+	for _, header := range want {
+		first[header[0]] = append(first[header[0]], "appended")
+	}
+	for _, header := range want {
+		if got := first[header[0]]; len(got) != 2 || got[0] != header[1] || got[1] != "appended" {
+			t.Errorf("after something was appended to each, %s is %q", header[0], got)
+		}
+	}
+	second := answer()
+	for _, values := range second {
+		values[0] = "replaced"
+	}
+	third := answer()
+	for _, header := range want {
+		if got := third[header[0]]; len(got) != 1 || got[0] != header[1] {
+			t.Errorf("after another answer was changed, %s is %q, want %q", header[0], got, header[1])
 		}
 	}
 }

@@ -9,9 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/token"
 )
@@ -282,88 +279,4 @@ func TestAppThatHasNotStartedAnswers503(t *testing.T) {
 	if w.Header().Get("Retry-After") == "" || w.Header().Get("WWW-Authenticate") != "" {
 		t.Errorf("Retry-After %q, WWW-Authenticate %q", w.Header().Get("Retry-After"), w.Header().Get("WWW-Authenticate"))
 	}
-}
-
-// passOn is a handler that costs nothing.
-var passOn = caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
-
-// BenchmarkAuth is a whole request with a remembered token, and what is known of its key.
-func BenchmarkAuth(b *testing.B) {
-	app := newTestApp(b, nil)
-	h := newAuth(app, nil)
-	w := httptest.NewRecorder()
-	benchmarkRequests(b, app, func(r *http.Request, _ *caddy.Replacer) {
-		if err := h.ServeHTTP(w, r, passOn); err != nil || w.Code != 200 {
-			b.Fatal(err, w.Code)
-		}
-	})
-}
-
-// BenchmarkAuthWithoutStore is the part of it that is not the store's: path, credential, the
-// remembered token, the decision, headers and placeholders.
-func BenchmarkAuthWithoutStore(b *testing.B) {
-	app := newTestApp(b, nil)
-	h := newAuth(app, nil)
-	var deployment keystore.Deployment
-	var cutoff keystore.Cutoff
-	benchmarkRequests(b, app, func(r *http.Request, repl *caddy.Replacer) {
-		if checkPath(r) != nil || checkTrailers(r) != nil {
-			b.Fatal("refused")
-		}
-		cred, refused := readCredential(r.Header, false)
-		if refused != nil {
-			b.Fatal(refused)
-		}
-		verified, refused := app.prove(r.Context(), cred.bearer)
-		if refused != nil {
-			b.Fatal(refused)
-		}
-		id, refused := merge(verified, &app.key, &deployment, &cutoff)
-		if refused != nil {
-			b.Fatal(refused)
-		}
-		if refused := h.decide(r.Method, id, h.target.of(r, repl)); refused != nil {
-			b.Fatal(refused)
-		}
-		id.attach(r, repl, false)
-	})
-}
-
-// benchmarkRequests does the same with requests that are as they came: what was done to them is
-// undone while the clock stands.
-func benchmarkRequests(b *testing.B, app *testApp, do func(*http.Request, *caddy.Replacer)) {
-	raw := app.token(b, app.key)
-	requests := make([]*http.Request, 512)
-	for i := range requests {
-		requests[i] = benchmarkRequest(raw)
-	}
-	authorization := requests[0].Header["Authorization"]
-	next := 0
-	b.ReportAllocs()
-	for b.Loop() {
-		if next == len(requests) {
-			b.StopTimer()
-			for _, r := range requests {
-				for _, name := range identityHeaders {
-					delete(r.Header, name)
-				}
-				r.Header["Authorization"] = authorization
-			}
-			next = 0
-			b.StartTimer()
-		}
-		r := requests[next]
-		next++
-		do(r, r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer))
-	}
-}
-
-func benchmarkRequest(raw string) *http.Request {
-	r := httptest.NewRequest("GET", "/dep1/api/v2/dags", nil)
-	for name, value := range map[string]string{
-		"Accept": "*/*", "User-Agent": "curl/8", "Accept-Encoding": "gzip", "X-Forwarded-For": "192.0.2.1", "Authorization": "Bearer " + raw,
-	} {
-		r.Header.Set(name, value)
-	}
-	return withReplacer(r)
 }

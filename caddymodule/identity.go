@@ -111,6 +111,11 @@ func checkTrailers(r *http.Request) *refusal {
 // attach tells the upstream who the request is from, and makes sure that nobody but the gateway
 // does: every spelling of the identity headers is removed, also of those that get no value.
 func (id *identity) attach(r *http.Request, repl *caddy.Replacer, keepAuthorization bool) {
+	id.setHeaders(r, keepAuthorization)
+	id.setPlaceholders(repl)
+}
+
+func (id *identity) setHeaders(r *http.Request, keepAuthorization bool) {
 	header := r.Header
 	removeReserved(header)
 	if r.Trailer != nil && r.Body != nil {
@@ -129,8 +134,10 @@ func (id *identity) attach(r *http.Request, repl *caddy.Replacer, keepAuthorizat
 	header[headerDeployment] = values[0:1:1]
 	header[who] = values[1:2:2]
 	header[headerScopes] = values[2:3:3]
+}
 
-	repl.Set("http.auth.user.id", name)
+func (id *identity) setPlaceholders(repl *caddy.Replacer) {
+	repl.Set("http.auth.user.id", id.name())
 	repl.Set("http.auth.user.deployment", id.deploymentID)
 	repl.Set("http.auth.user.scopes", scopeValues[id.scopes&keystore.AllScopes])
 }

@@ -1,8 +1,6 @@
 package caddymodule
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +18,12 @@ import (
 const (
 	maxRequestBody  = 16 << 10 // bytes
 	requestBodyTime = 10 * time.Second
+)
+
+// The media types of a body.
+const (
+	typeJSON = "application/json"
+	typeForm = "application/x-www-form-urlencoded"
 )
 
 // A clientRequest is a request to an OAuth endpoint at which clients authenticate themselves, read
@@ -82,21 +86,18 @@ func readParameters(w http.ResponseWriter, r *http.Request) (parameters, *refusa
 	if len(contentTypes) != 1 {
 		return nil, refuse(codeInvalidRequest, "want one Content-Type: application/json or application/x-www-form-urlencoded")
 	}
-	contentType, attributes, err := mime.ParseMediaType(contentTypes[0])
-	if err != nil {
-		return nil, refuse(codeInvalidRequest, "the Content-Type is malformed")
-	}
-	if charset, given := attributes["charset"]; given && !strings.EqualFold(charset, "utf-8") {
-		return nil, refuse(codeInvalidRequest, "the charset must be UTF-8")
+	contentType, refused := mediaType(contentTypes[0])
+	if refused != nil {
+		return nil, refused
 	}
 	if r.Header.Get("Content-Encoding") != "" {
 		return nil, refuse(codeInvalidRequest, "Content-Encoding is not supported here")
 	}
 	var parse func([]byte) (parameters, error)
 	switch contentType {
-	case "application/json":
+	case typeJSON:
 		parse = parseJSON
-	case "application/x-www-form-urlencoded":
+	case typeForm:
 		parse = parseForm
 	default:
 		return nil, refuse(codeInvalidRequest, "the Content-Type must be application/json or application/x-www-form-urlencoded")
@@ -112,22 +113,39 @@ func readParameters(w http.ResponseWriter, r *http.Request) (parameters, *refusa
 	return params, nil
 }
 
+// mediaType is that of a body, whose text is UTF-8.
+func mediaType(contentType string) (string, *refusal) {
+	if contentType == typeForm || contentType == typeJSON {
+		return contentType, nil // as nearly all clients write it
+	}
+	media, attributes, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return "", refuse(codeInvalidRequest, "the Content-Type is malformed")
+	}
+	if charset, given := attributes["charset"]; given && !strings.EqualFold(charset, "utf-8") {
+		return "", refuse(codeInvalidRequest, "the charset must be UTF-8")
+	}
+	return media, nil
+}
+
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
-	tooLarge := refuse(codeInvalidRequest, fmt.Sprintf("the body is larger than %d bytes", maxRequestBody))
 	if r.ContentLength > maxRequestBody {
-		return nil, tooLarge
+		return nil, bodyTooLarge()
 	}
 	boundBody(w)
-	var body bytes.Buffer
-	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxRequestBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBody))
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
-		return nil, tooLarge
-	case err != nil && err != io.EOF:
+		return nil, bodyTooLarge()
+	case err != nil:
 		return nil, refuse(codeInvalidRequest, "the body could not be read to its end")
 	}
-	return body.Bytes(), nil
+	return body, nil
+}
+
+func bodyTooLarge() *refusal {
+	return refuse(codeInvalidRequest, fmt.Sprintf("the body is larger than %d bytes", maxRequestBody))
 }
 
 // boundBody bounds how long the body of a request is read. Whoever sends a body this small one byte at a time does not mean
@@ -137,20 +155,26 @@ func boundBody(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestBodyTime))
 }
 
+// parseForm reads a form as [url.ParseQuery] does, to which a ; is an error, and refuses what is there twice.
 func parseForm(body []byte) (parameters, error) {
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return nil, errors.New("the body is not a valid form")
-	}
-	params := make(parameters, len(form))
-	for name, values := range form {
-		if !utf8.ValidString(name) || !utf8.ValidString(values[0]) {
+	params := make(parameters)
+	for pair := range strings.SplitSeq(string(body), "&") {
+		if pair == "" {
+			continue
+		}
+		left, right, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(left)
+		value, err2 := url.QueryUnescape(right)
+		if err != nil || err2 != nil || strings.Contains(pair, ";") {
+			return nil, errors.New("the body is not a valid form")
+		}
+		if !utf8.ValidString(name) || !utf8.ValidString(value) {
 			return nil, errors.New("the body is not valid UTF-8")
 		}
-		if len(values) > 1 {
+		if _, twice := params[name]; twice {
 			return nil, fmt.Errorf("%.64q is there more than once", name)
 		}
-		params[name] = values[0]
+		params[name] = value
 	}
 	return params, nil
 }
@@ -163,18 +187,15 @@ func parseJSON(body []byte) (parameters, error) {
 	if err != nil {
 		return nil, err
 	}
-	params := make(parameters, len(knownParameters))
+	params := make(parameters)
 	for _, name := range knownParameters {
 		raw, given := members[name]
 		if !given {
 			continue
 		}
-		if raw[0] != '"' {
+		value, isString := strictjson.String(raw)
+		if !isString {
 			return nil, fmt.Errorf("%q must be a string", name)
-		}
-		var value string
-		if err := json.Unmarshal(raw, &value); err != nil {
-			return nil, fmt.Errorf("%q is not a valid string", name)
 		}
 		params[name] = value
 	}

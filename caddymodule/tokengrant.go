@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,6 +15,18 @@ type tokenAnswer struct {
 	TokenType   string `json:"token_type"` // Bearer
 	ExpiresIn   int64  `json:"expires_in"` // seconds
 	Scope       string `json:"scope,omitempty"`
+}
+
+// appendJSON appends the answer to text. Nothing in it needs an escape in a JSON string: a token is base64url and
+// dots, and the rest is this package's own.
+func (a *tokenAnswer) appendJSON(text []byte) []byte {
+	text = append(append(text, `{"access_token":"`...), a.AccessToken...)
+	text = append(append(text, `","token_type":"`...), a.TokenType...)
+	text = strconv.AppendInt(append(text, `","expires_in":`...), a.ExpiresIn, 10)
+	if a.Scope != "" {
+		text = append(append(append(text, `,"scope":"`...), a.Scope...), '"')
+	}
+	return append(text, '}')
 }
 
 // token is POST /oauth/token (RFC 6749 section 4.4). It checks the credentials, and then what is

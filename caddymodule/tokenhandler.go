@@ -123,7 +123,9 @@ func (h *TokenHandler) authenticate(r *http.Request, req clientRequest, kind use
 	if isPrevious {
 		kind |= previousSecretUse
 	}
-	h.app.used(key, kind, time.Now().Unix(), r)
+	if kind != 0 {
+		h.app.used(key, kind, time.Now().Unix(), r)
+	}
 	return key, nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 
@@ -247,19 +246,5 @@ func expectError(t *testing.T, w *httptest.ResponseRecorder, status int, code er
 	}
 	if w.Code != status || body.Error != code || !strings.Contains(body.Description, part) {
 		t.Errorf("%d %s: %q, want %d %s: …%s…", w.Code, body.Error, body.Description, status, code, part)
-	}
-}
-
-func BenchmarkTokenEndpointOnBolt(b *testing.B) {
-	app := newTestApp(b, nil)
-	h := &TokenHandler{app: app.App}
-	body := url.Values{"grant_type": {"client_credentials"}, "client_id": {app.key.ID}, "client_secret": {app.secret}}.Encode()
-	b.ReportAllocs()
-	for b.Loop() {
-		r := httptest.NewRequest("POST", "/oauth/token", strings.NewReader(body))
-		r.Header.Set("Content-Type", formType)
-		if w := serve(b, h, r); w.Code != 200 {
-			b.Fatal(w.Body)
-		}
 	}
 }

@@ -42,7 +42,7 @@ func (h *TokenHandler) serveUserToken(w http.ResponseWriter, r *http.Request, ne
 		return h.refuseUser(w, r, unavailable(err))
 	}
 	metrics.userToken.passed.Inc()
-	return writeJSON(w, http.StatusOK, tokenAnswer{
+	return writeJSON(w, http.StatusOK, &tokenAnswer{
 		AccessToken: raw,
 		TokenType:   "Bearer",
 		ExpiresIn:   int64(h.app.userTokenLifetime.Seconds()),

@@ -51,17 +51,21 @@ func ParseSecret(text string) (Secret, error) {
 	if len(text) != secretTextSize || !strings.HasPrefix(text, SecretPrefix) {
 		return Secret{}, errSecretForm
 	}
-	var raw [secretSize + crc32.Size]byte
-	n, err := secretEncoding.Decode(raw[:], []byte(text[len(SecretPrefix):]))
+	var (
+		raw   [secretSize + crc32.Size]byte
+		coded [secretTextSize - len(SecretPrefix)]byte
+	)
+	copy(coded[:], text[len(SecretPrefix):])
+	n, err := secretEncoding.Decode(raw[:], coded[:])
 	if err != nil || n != len(raw) {
 		return Secret{}, errSecretForm
 	}
 	copy(s.random[:], raw[:secretSize])
 	// The last character has spare bits, which the decoder ignores: only the form that this
 	// package writes is accepted, so that one secret has one text.
-	var again [secretTextSize - len(SecretPrefix)]byte
+	var again [len(coded)]byte
 	secretEncoding.Encode(again[:], raw[:])
-	if binary.BigEndian.Uint32(raw[secretSize:]) != s.checksum() || string(again[:]) != text[len(SecretPrefix):] {
+	if binary.BigEndian.Uint32(raw[secretSize:]) != s.checksum() || again != coded {
 		return Secret{}, errSecretForm
 	}
 	return s, nil

@@ -25,10 +25,15 @@ type View struct {
 	cutoff      *facts[string, Cutoff]       // one, by cutoffRecord
 
 	started     time.Time
-	fresh       atomic.Int64 // all was known so many nanoseconds after started; 0 is never
+	running     func() time.Duration // since started
+	fresh       atomic.Int64         // all was known so many nanoseconds after started; 0 is never
 	seq         atomic.Uint64
 	signingKeys atomic.Uint64
-	stats       viewCounters
+
+	// Every question reads what is above and writes here: on one cache line, each core would wait for the
+	// others' writes.
+	_     [cacheLine]byte
+	stats viewCounters
 
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -56,6 +61,9 @@ const DefaultViewSize = 100_000
 
 type memberID struct{ deployment, user string }
 
+// cacheLine is at least what a processor shares between its cores at once, in bytes: 64, or 128 with some.
+const cacheLine = 128
+
 type viewCounters struct {
 	hits, misses, events, gaps, followErrors atomic.Uint64
 }
@@ -73,9 +81,6 @@ func NewView(keystore *Keystore, opts ViewOptions) *View {
 	if opts.Heard == nil {
 		opts.Heard = func() {}
 	}
-	if opts.Now == nil {
-		opts.Now = time.Now
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	v := &View{
 		keystore: keystore, opts: opts,
@@ -83,16 +88,33 @@ func NewView(keystore *Keystore, opts ViewOptions) *View {
 		members:     newFacts(opts.Size, keystore.memberOf),
 		deployments: newFacts(opts.Size, keystore.deploymentWithoutTexts),
 		revoked:     newFacts(opts.Size, keystore.revokedToken),
-		cutoff:      newFacts(1, keystore.cutoffNamed),
-		started:     opts.Now().Add(-1), // so that no moment of the view is 0
+		cutoff:      newFacts(cutoffRoom, keystore.cutoffNamed),
 		cancel:      cancel, ended: make(chan struct{}),
 	}
+	v.startClock()
 	keystore.view.Store(v)
 	go func() {
 		defer close(v.ended)
 		v.follow(ctx)
 	}()
 	return v
+}
+
+// cutoffRoom is more than the one cutoff there is: only in a cache that is fuller than half is account kept of
+// each read.
+const cutoffRoom = 4
+
+// startClock sets the clock of the view, so that no moment of it is 0. Each question asks how old the knowledge is:
+// [time.Since] reads one clock for that, [time.Now] two.
+func (v *View) startClock() {
+	if now := v.opts.Now; now != nil {
+		v.started = now().Add(-1)
+		v.running = func() time.Duration { return now().Sub(v.started) }
+		return
+	}
+	v.opts.Now = time.Now
+	v.started = time.Now().Add(-1)
+	v.running = func() time.Duration { return time.Since(v.started) }
 }
 
 // Close ends the view: it waits until nothing of it runs. The keystore stays open.
@@ -110,6 +132,9 @@ func (v *View) Close() {
 // Key is [Keystore.Key] without the name and the description, from knowledge of at most maxAge. The key is shared by all who ask: it
 // must not be changed.
 func (v *View) Key(ctx context.Context, id string, maxAge time.Duration) (*Key, error) {
+	if known, ok := remembered(v, v.keys, id, maxAge); ok {
+		return known.value, known.err
+	}
 	// An ID that this store has not made is of no key, and never will be. Without that, anybody
 	// could have the store asked for any number of keys that do not exist.
 	vault, err := v.keystore.open(ctx)
@@ -119,7 +144,7 @@ func (v *View) Key(ctx context.Context, id string, maxAge time.Duration) (*Key, 
 	if !vault.madeKeyID(id) {
 		return nil, notFound("key", id)
 	}
-	return answer(ctx, v, v.keys, id, maxAge)
+	return ask(ctx, v, v.keys, id)
 }
 
 // Authenticate is [Keystore.Authenticate], from knowledge of at most maxAge. It also says whether it was
@@ -187,12 +212,26 @@ func (k *Keystore) cutoffNamed(ctx context.Context, _ string) (Cutoff, error) { 
 
 // answer is from memory while the view's knowledge is young enough, and from the store otherwise.
 func answer[K comparable, V any](ctx context.Context, v *View, f *facts[K, V], name K, maxAge time.Duration) (*V, error) {
-	if age, heard := v.Age(); heard && age <= maxAge {
-		if known, ok := f.get(name); ok {
-			v.stats.hits.Add(1)
-			return known.value, known.err
-		}
+	if known, ok := remembered(v, f, name, maxAge); ok {
+		return known.value, known.err
 	}
+	return ask(ctx, v, f, name)
+}
+
+// remembered is what is in memory, while the view's knowledge is young enough.
+func remembered[K comparable, V any](v *View, f *facts[K, V], name K, maxAge time.Duration) (*fact[V], bool) {
+	if age, heard := v.Age(); !heard || age > maxAge {
+		return nil, false
+	}
+	known, ok := f.get(name)
+	if ok {
+		v.stats.hits.Add(1)
+	}
+	return known, ok
+}
+
+// ask is from the store.
+func ask[K comparable, V any](ctx context.Context, v *View, f *facts[K, V], name K) (*V, error) {
 	v.stats.misses.Add(1)
 	return f.ask(ctx, name)
 }
@@ -209,7 +248,7 @@ func (v *View) Resize(size int) {
 // or has forgotten all, and knows nothing.
 func (v *View) Age() (age time.Duration, heard bool) {
 	fresh := v.fresh.Load()
-	return v.opts.Now().Sub(v.started) - time.Duration(fresh), fresh > 0
+	return v.running() - time.Duration(fresh), fresh > 0
 }
 
 // SigningKeysVersion changes whenever the signing keys may have changed.

@@ -1,7 +1,6 @@
 package token
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -34,38 +33,9 @@ type Claims struct {
 	ExpiresAt time.Time // exp, in whole seconds: from that second on the token is dead
 }
 
-// wireClaims is the JSON form. The order is what a person who decodes a token wants to see first.
-type wireClaims struct {
-	Issuer       string     `json:"iss"`
-	Subject      string     `json:"sub"`
-	Audience     string     `json:"aud"`
-	ExpiresAt    int64      `json:"exp"`
-	IssuedAt     int64      `json:"iat"`
-	ID           string     `json:"jti"`
-	ClientID     string     `json:"client_id"`
-	Scope        string     `json:"scope,omitempty"`
-	DeploymentID string     `json:"deployment_id,omitempty"`
-	Permissions  []string   `json:"permissions,omitempty"`
-	Epochs       wireEpochs `json:"epochs,omitzero"`
-}
-
 // MarshalJSON writes the JWT Claims Set. Fractions of a second are cut off; claims that are not
 // required are left out when they are empty.
-func (c Claims) MarshalJSON() ([]byte, error) {
-	return json.Marshal(wireClaims{
-		Issuer:       c.Issuer,
-		Subject:      c.Subject,
-		Audience:     c.Audience,
-		ExpiresAt:    c.ExpiresAt.Unix(),
-		IssuedAt:     c.IssuedAt.Unix(),
-		ID:           c.ID,
-		ClientID:     c.ClientID,
-		Scope:        c.Scope,
-		DeploymentID: c.DeploymentID,
-		Permissions:  c.Permissions,
-		Epochs:       c.Epochs.wire(),
-	})
-}
+func (c Claims) MarshalJSON() ([]byte, error) { return c.appendJSON(nil), nil }
 
 // complete returns an [ErrClaims] that names what is missing or out of range. Signing and verifying share it, so
 // that no token can be issued that would not be accepted.

@@ -36,14 +36,17 @@ func (e Epochs) inRange() bool {
 	return e.Key <= maxEpoch && e.Deployment <= maxEpoch && e.All <= maxEpoch
 }
 
-// wireEpochs is the JSON form.
-type wireEpochs [3]uint64
-
-func (e Epochs) wire() wireEpochs { return wireEpochs{e.Key, e.Deployment, e.All} }
+// appendJSON appends the JSON form to text.
+func (e Epochs) appendJSON(text []byte) []byte {
+	text = strconv.AppendUint(append(text, '['), e.Key, 10)
+	text = strconv.AppendUint(append(text, ','), e.Deployment, 10)
+	text = strconv.AppendUint(append(text, ','), e.All, 10)
+	return append(text, ']')
+}
 
 // epochsValue accepts exactly three integers in plain digits: no sign, fraction or exponent.
 func epochsValue(value []byte) (Epochs, error) {
-	var wire wireEpochs
+	var wire [3]uint64
 	n := 0
 	err := elements(value, func(element []byte) error {
 		if n == len(wire) {

@@ -24,6 +24,7 @@ const DefaultCacheSize = 100_000
 type memory struct {
 	tokens *otter.Cache[tokenDigest, *Verified]
 	hash   cipher.AEAD
+	coarse *otter.CoarseClock // nil when the verifier has a clock of its own
 }
 
 // tokenDigest stands for a whole token, signature included, so that no bearer lies about in memory,
@@ -73,15 +74,28 @@ func newDigestHash() (cipher.AEAD, error) {
 // newMemory makes a memory for that many tokens; 0 means [DefaultCacheSize].
 //
 // Each is dropped at its exp, by a goroutine that looks once a second: 24 hours' tokens would
-// otherwise stay until others push them out. It costs a read of the clock a lookup. The clock is
-// the verifier's, so that both agree on what has expired.
+// otherwise stay until others push them out. The clock by which that is done is read with each lookup.
+// It is the real one, now being nil, as it was a second ago at most: reading that costs nothing, and
+// whether a token has expired is the verifier's to say, who looks at the time itself. A verifier with a
+// clock of its own shares it.
 func newMemory(size int, now func() time.Time) (*memory, error) {
 	if size == 0 {
 		size = DefaultCacheSize
 	}
-	tokens, err := otter.New(&otter.Options[tokenDigest, *Verified]{
+	hash, err := newDigestHash()
+	if err != nil {
+		return nil, err
+	}
+	m := &memory{hash: hash}
+	ticking := otter.Clock(clock(now))
+	if now == nil {
+		now = time.Now
+		m.coarse = otter.NewCoarseClock(time.Second)
+		ticking = m.coarse
+	}
+	m.tokens, err = otter.New(&otter.Options[tokenDigest, *Verified]{
 		MaximumSize: size,
-		Clock:       clock(now),
+		Clock:       ticking,
 		ExpiryCalculator: otter.ExpiryCreatingFunc(func(e otter.Entry[tokenDigest, *Verified]) time.Duration {
 			// At least a nanosecond, since otter keeps for ever what lives for 0 or less: a token
 			// may have expired since its time was checked.
@@ -89,13 +103,10 @@ func newMemory(size int, now func() time.Time) (*memory, error) {
 		}),
 	})
 	if err != nil {
+		m.stopClock()
 		return nil, err
 	}
-	hash, err := newDigestHash()
-	if err != nil {
-		return nil, err
-	}
-	return &memory{tokens: tokens, hash: hash}, nil
+	return m, nil
 }
 
 func (m *memory) get(id tokenDigest) (*Verified, bool) { return m.tokens.GetIfPresent(id) }
@@ -113,6 +124,13 @@ func (m *memory) size() int {
 func (m *memory) close() {
 	m.tokens.StopAllGoroutines()
 	m.tokens.InvalidateAll()
+	m.stopClock()
+}
+
+func (m *memory) stopClock() {
+	if m.coarse != nil {
+		m.coarse.Stop()
+	}
 }
 
 // clock is a verifier's clock as the cache wants it. The ticks of the clean-up are of the real one.

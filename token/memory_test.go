@@ -2,6 +2,7 @@ package token_test
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -208,6 +209,21 @@ func TestRememberedDoesNotAllocate(t *testing.T) {
 		must(v.Verify(ring, raw))
 		if n := testing.AllocsPerRun(1000, func() { _, _ = v.Verify(ring, raw) }); n > 0 {
 			t.Errorf("%s: %v allocations", alg, n)
+		}
+	}
+}
+
+// A verifier by the clock of the machine has a goroutine for that besides the one of its memory.
+func TestCloseEndsTheGoroutines(t *testing.T) { // not beside others, which have goroutines too
+	before := runtime.NumGoroutine()
+	v := must(token.NewVerifier(token.Options{Issuer: issuer, Audiences: []string{audience}}))
+	if n := runtime.NumGoroutine(); n <= before {
+		t.Fatalf("%d goroutines, before the verifier was made %d: the test looks at the wrong thing", n, before)
+	}
+	v.Close()
+	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d goroutines, before the verifier was made %d", runtime.NumGoroutine(), before)
 		}
 	}
 }

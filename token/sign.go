@@ -29,22 +29,23 @@ func (r *Ring) Sign(c Claims) (string, error) {
 	if c.ExpiresAt.Unix() <= c.IssuedAt.Unix() {
 		return "", fmt.Errorf("%w: exp is not after iat", ErrClaims)
 	}
-	payload, err := c.MarshalJSON()
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrClaims, err)
-	}
 
 	// The parts are put together here, and golang-jwt does the signature: its Token would encode
 	// the header anew, as a map, for every token.
-	key := r.signer
-	signed := key.header + "." + base64.RawURLEncoding.EncodeToString(payload)
-	signature, err := key.method.Sign(signed, key.private())
+	var payloadRoom, tokenRoom [usualSize]byte
+	key, payload := r.signer, c.appendJSON(payloadRoom[:0])
+	raw := append(append(tokenRoom[:0], key.header...), '.')
+	raw = base64.RawURLEncoding.AppendEncode(raw, payload)
+	signature, err := key.method.Sign(string(raw), key.private())
 	if err != nil {
 		return "", fmt.Errorf("signing with %s: %w", key.id, err)
 	}
-	raw := signed + "." + base64.RawURLEncoding.EncodeToString(signature)
+	raw = base64.RawURLEncoding.AppendEncode(append(raw, '.'), signature)
 	if len(raw) > maxTokenSize {
 		return "", fmt.Errorf("%w: the token would have %d bytes, at most %d are accepted", ErrClaims, len(raw), maxTokenSize)
 	}
-	return raw, nil
+	return string(raw), nil
 }
+
+// usualSize is room on the stack for a token that ES256 or EdDSA signs, and for its claims. What is longer costs an allocation.
+const usualSize = 1 << 10

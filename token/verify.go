@@ -76,7 +76,7 @@ func NewVerifier(o Options) (*Verifier, error) {
 	}
 	if o.CacheSize >= 0 {
 		var err error
-		if v.memory, err = newMemory(o.CacheSize, v.now); err != nil {
+		if v.memory, err = newMemory(o.CacheSize, o.Now); err != nil {
 			return nil, fmt.Errorf("verifying tokens: %w", err)
 		}
 	}

@@ -25,36 +25,49 @@ func Members(data []byte) (map[string]json.RawMessage, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("the body is not valid UTF-8")
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	if start, err := dec.Token(); err != nil {
-		return nil, syntax(err)
-	} else if start != json.Delim('{') {
-		return nil, errors.New("the body is not a JSON object")
+	if !json.Valid(data) {
+		return nil, fault(data)
+	}
+	w := walker{data}
+	if w.next() != '{' {
+		return nil, errNoObject
 	}
 	members := make(map[string]json.RawMessage)
-	for dec.More() {
-		name, err := memberName(dec)
-		if err != nil {
-			return nil, err
-		}
-		if _, twice := members[name]; twice {
-			return nil, fmt.Errorf("%.64q is there more than once", name)
-		}
-		begin := dec.InputOffset()
-		if err := walk(dec, 2); err != nil {
-			return nil, err
-		}
-		// What stands between the name and the value is a colon and white space.
-		members[name] = json.RawMessage(bytes.TrimLeft(data[begin:dec.InputOffset()], ": \t\r\n"))
-	}
-	if _, err := dec.Token(); err != nil {
-		return nil, syntax(err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, errors.New("the body goes on after the JSON object")
+	err := w.object(1, func(name string) bool {
+		_, twice := members[name]
+		return twice
+	}, func(name string, value []byte) {
+		members[name] = value
+	})
+	if err != nil {
+		return nil, err
 	}
 	return members, nil
+}
+
+var errNoObject = errors.New("the body is not a JSON object")
+
+// fault says what is wrong with data, which is not valid JSON.
+func fault(data []byte) error {
+	var first json.RawMessage
+	err := json.NewDecoder(bytes.NewReader(data)).Decode(&first)
+	switch {
+	case err == io.EOF || err == io.ErrUnexpectedEOF:
+		return errors.New("the body is not valid JSON: it ends too early")
+	case err != nil:
+		return fmt.Errorf("the body is not valid JSON: %w", err)
+	case first[0] != '{':
+		return errNoObject
+	}
+	return errors.New("the body goes on after the JSON object")
+}
+
+// String is the text of a value that [Members] has returned, if that is a string.
+func String(value json.RawMessage) (string, bool) {
+	if value[0] != '"' {
+		return "", false
+	}
+	return text(value), true
 }
 
 // Decode reads data as [Members] does, into the struct that target points to. A member that is
@@ -97,63 +110,6 @@ func hasNull(value []byte) bool {
 			return true
 		}
 	}
-}
-
-// walk reads one value and checks what is in it. An object or a list would be of that depth.
-func walk(dec *json.Decoder, depth int) error {
-	token, err := dec.Token()
-	if err != nil {
-		return syntax(err)
-	}
-	delim, nested := token.(json.Delim)
-	if !nested {
-		return nil
-	}
-	if depth > MaxDepth {
-		return fmt.Errorf("the JSON is nested deeper than %d", MaxDepth)
-	}
-	var seen map[string]bool
-	if delim == '{' {
-		seen = make(map[string]bool)
-	}
-	for dec.More() {
-		if seen != nil {
-			name, err := memberName(dec)
-			if err != nil {
-				return err
-			}
-			if seen[name] {
-				return fmt.Errorf("%.64q is there more than once", name)
-			}
-			seen[name] = true
-		}
-		if err := walk(dec, depth+1); err != nil {
-			return err
-		}
-	}
-	if _, err := dec.Token(); err != nil {
-		return syntax(err)
-	}
-	return nil
-}
-
-func memberName(dec *json.Decoder) (string, error) {
-	token, err := dec.Token()
-	if err != nil {
-		return "", syntax(err)
-	}
-	name, ok := token.(string)
-	if !ok {
-		return "", errors.New("the body is not valid JSON: the name of a member must be a string")
-	}
-	return name, nil
-}
-
-func syntax(err error) error {
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		return errors.New("the body is not valid JSON: it ends too early")
-	}
-	return fmt.Errorf("the body is not valid JSON: %w", err)
 }
 
 func fieldNames(t reflect.Type) map[string]bool {

@@ -73,3 +73,19 @@ func TestMembersKeepsTheBytesOfEachValue(t *testing.T) {
 		t.Errorf("%d members, want 3", len(members))
 	}
 }
+
+func TestString(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{
+		`""`: "", `"a"`: "a", `"a\n\u0041\"\\"`: "a\nA\"\\", `"\ud83d\ude00"`: "😀", `"é"`: "é",
+	} {
+		if got, ok := String([]byte(value)); !ok || got != want {
+			t.Errorf("%s is %q, %t, want %q", value, got, ok, want)
+		}
+	}
+	for _, value := range []string{"1", "null", "true", "[]", `{"a":"b"}`} {
+		if got, ok := String([]byte(value)); ok {
+			t.Errorf("%s is a string, %q", value, got)
+		}
+	}
+}
