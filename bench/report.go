@@ -57,10 +57,10 @@ func (b *bench) conditions(ctx context.Context) string {
 		total += len(values(v.samples, (*sample).rate))
 	}
 	return fmt.Sprintf("Measured on %s, at commit %s, %s, on %d cores of %s, %s %s; Caddy %s, %s, Redis %s. "+
-		"The gateway is built %s. %d samples of %s each, in turns; %d more were dropped, since others used the machine.",
+		"The gateway is built %s. %d rounds, %d samples of %s; %d more were dropped, since others had more than %.0f %% of a core.",
 		time.Now().UTC().Format("2 January 2006"), commit, runtime.Version(), runtime.NumCPU(), processorName(), first("uname", "-sr"), runtime.GOARCH,
 		word(first(b.binaries.stock, "version"), 0), first("haproxy", "-v"), word(first("redis-server", "--version"), 2),
-		withProfile, total, b.plan.sample, len(b.dropped))
+		withProfile, len(b.primitives), total, b.plan.sample, len(b.dropped), 100*b.foreign)
 }
 
 // word is one of the words of a line.
