@@ -38,11 +38,18 @@ func (b *bench) measureLatencies(ctx context.Context) error {
 		if bare := b.find(bareProxy); v.group == proxied && bare != nil {
 			peak = min(peak, spreadOf(values(bare.samples, (*sample).rate)).median)
 		}
+		if !(peak > 0) { // all samples were dropped
+			continue
+		}
 		order, rates[v] = append(order, v), peak/2
 	}
 	for range b.plan.latencyRounds {
 		for _, v := range order {
 			took, err := v.steadily(ctx, rates[v], b.plan.latency)
+			for try := 1; onlyUnavailable(err) && try < b.plan.tries; try++ {
+				b.dropped = append(b.dropped, v.name+": some answers at a steady rate were 503")
+				took, err = v.steadily(ctx, rates[v], b.plan.latency)
+			}
 			if err != nil {
 				return fmt.Errorf("%s, at a steady rate: %w", v.name, err)
 			}

@@ -36,7 +36,8 @@ type errDisturbed string
 func (e errDisturbed) Error() string { return string(e) }
 
 // measure has a variant's server answer requests for a while, and holds that every answer was the right one. A gateway that
-// was kept from its processor for so long that it could not ask its store answers 503; that sample is dropped too.
+// was kept from its processor for so long that it could not ask its store answers 503, or nothing yet; that sample is dropped
+// too.
 func (b *bench) measure(ctx context.Context, v *variant, lasting time.Duration) (*sample, error) {
 	before, err := b.usage(v.server)
 	if err != nil {
@@ -49,6 +50,9 @@ func (b *bench) measure(ctx context.Context, v *variant, lasting time.Duration) 
 	after, err := b.usage(v.server)
 	if err != nil {
 		return nil, err
+	}
+	if report.requests == 0 && report.failed == 0 {
+		return nil, errDisturbed(fmt.Sprintf("%s: no answer within %s", v.name, lasting))
 	}
 	if n := report.statuses[http.StatusServiceUnavailable]; n > 0 {
 		return nil, errDisturbed(fmt.Sprintf("%s: %d of %d answers were 503", v.name, n, report.requests))
