@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/deploymentkeys/gateway/internal/strictjson"
 )
 
 // members calls visit for each member of the JSON object in data, in order, with its name and its
@@ -69,7 +71,7 @@ func valueEnd(data []byte) int {
 	for i := 0; i < len(data); i++ {
 		switch data[i] {
 		case '"':
-			i += stringEnd(data[i:]) - 1
+			i += strictjson.StringEnd(data[i:]) - 1
 		case '{', '[':
 			depth++
 			continue
@@ -79,32 +81,11 @@ func valueEnd(data []byte) int {
 			if depth > 0 {
 				continue
 			}
-			return i + scalarEnd(data[i:])
+			return i + strictjson.ScalarEnd(data[i:])
 		}
 		if depth == 0 {
 			return i + 1
 		}
-	}
-	return len(data)
-}
-
-// stringEnd returns the length of the JSON string that data begins with, with its quotes.
-func stringEnd(data []byte) int {
-	for i := 1; i < len(data); i++ {
-		switch data[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		}
-	}
-	return len(data)
-}
-
-// scalarEnd returns the length of the number, true, false or null that data begins with.
-func scalarEnd(data []byte) int {
-	if i := bytes.IndexAny(data, " \t\r\n,]}"); i >= 0 {
-		return i
 	}
 	return len(data)
 }
