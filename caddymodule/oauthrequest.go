@@ -155,26 +155,20 @@ func boundBody(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestBodyTime))
 }
 
-// parseForm reads a form as [url.ParseQuery] does, to which a ; is an error, and refuses what is there twice.
 func parseForm(body []byte) (parameters, error) {
-	params := make(parameters)
-	for pair := range strings.SplitSeq(string(body), "&") {
-		if pair == "" {
-			continue
-		}
-		left, right, _ := strings.Cut(pair, "=")
-		name, err := url.QueryUnescape(left)
-		value, err2 := url.QueryUnescape(right)
-		if err != nil || err2 != nil || strings.Contains(pair, ";") {
-			return nil, errors.New("the body is not a valid form")
-		}
-		if !utf8.ValidString(name) || !utf8.ValidString(value) {
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, errors.New("the body is not a valid form")
+	}
+	params := make(parameters, len(form))
+	for name, values := range form {
+		if !utf8.ValidString(name) || !utf8.ValidString(values[0]) {
 			return nil, errors.New("the body is not valid UTF-8")
 		}
-		if _, twice := params[name]; twice {
+		if len(values) > 1 {
 			return nil, fmt.Errorf("%.64q is there more than once", name)
 		}
-		params[name] = value
+		params[name] = values[0]
 	}
 	return params, nil
 }
