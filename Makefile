@@ -2,7 +2,8 @@
 
 # One set of build flags for tests, vet, staticcheck and the Caddy that lint runs: another set compiles Caddy once more,
 # which takes minutes. -buildvcs=false: what is built here is for use here, and a checkout of another owner fails on it.
-FLAGS := $(strip $(filter-out -race -buildvcs=false,$(shell go env GOFLAGS)) -buildvcs=false)
+# -pgo=off: with its profile all that cmd/caddy imports would be compiled once more; make bench does that by itself.
+FLAGS := $(strip $(filter-out -race -buildvcs=false -pgo=off,$(shell go env GOFLAGS)) -buildvcs=false -pgo=off)
 export GOFLAGS := $(FLAGS) -race
 
 # What to test, and more arguments for go test: make test PKG=./token ARGS='-run Verify -v'. The tests with real Airflows

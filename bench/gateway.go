@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -200,4 +202,11 @@ func inParallel(count int, do func(i int) error) error {
 	}
 	workers.Wait()
 	return first
+}
+
+// randomSecret is a master secret.
+func randomSecret() string {
+	secret := make([]byte, 32)
+	rand.Read(secret)
+	return base64.StdEncoding.EncodeToString(secret)
 }

@@ -49,12 +49,12 @@ func (b *bench) goals() []goal {
 		{"remembered tokens: CPU added to a request", b.compare(rememberedFew, openProxy, addedCost), 6, false, 1, " µs"},
 		{"remembered tokens: requests a second, to stock Caddy", b.compare(rememberedFew, bareProxy, ratioOfRates), 1, true, 3, ""},
 		{"remembered tokens: requests a second with " + thousands(b.plan.many) + ", to those with 1", b.compare(b.rememberedAll(), rememberedOne, ratioOfRates), 0.95, true, 3, ""},
-		{"every token new, ES256: requests a second, to the same proxy without authorization", b.compare(newES256, openProxy, ratioOfRates), 0.55, true, 3, ""},
-		{"tokens a second, to fosite", b.compare(issueES256, fositeES256, ratioOfRates), 9, true, 1, ""},
+		{"every token new, ES256: requests a second, to the same proxy without authorization", b.compare(newVariant("ES256"), openProxy, ratioOfRates), 0.55, true, 3, ""},
+		{"tokens a second, to fosite", b.compare(issueVariant("ES256"), fositeES256, ratioOfRates), 9, true, 1, ""},
 	}
 	for _, algorithm := range algorithms {
 		all = append(all, goal{
-			"token issued, " + algorithm + ": CPU, to `respond`, one signature and one keyed hash", b.issueToFloor(algorithm), 1.25, false, 2, "",
+			"token issued, " + algorithm + ": CPU, to `respond`, one signature and one keyed hash together", b.compare(issueVariant(algorithm), floorVariant(algorithm), ratioOfCosts), 1.25, false, 2, "",
 		})
 	}
 	for _, v := range b.variants {
@@ -66,30 +66,6 @@ func (b *bench) goals() []goal {
 }
 
 var algorithms = []string{"ES256", "EdDSA", "RS256"}
-
-// compare pairs two variants by their names. What was not measured compares to nothing.
-func (b *bench) compare(of, to string, how func(of, to *sample) float64) spread {
-	one, other := b.find(of), b.find(to)
-	if one == nil || other == nil {
-		return spreadOf(nil)
-	}
-	return paired(one.samples, other.samples, how)
-}
-
-// issueToFloor is what a token costs, as a ratio to what it cannot do without: an answer to the same POST, a signature, and
-// the keyed hash of the secret, each of the same round.
-func (b *bench) issueToFloor(algorithm string) spread {
-	issue, respond := b.find("token issued, "+algorithm), b.find(respondToPost)
-	var ratios []float64
-	for round, p := range b.primitives {
-		if issue == nil || respond == nil || issue.samples[round] == nil || respond.samples[round] == nil {
-			continue
-		}
-		floor := respond.samples[round].cost() + p.Signature[algorithm] + p.KeyedHash
-		ratios = append(ratios, issue.samples[round].cost()/floor)
-	}
-	return spreadOf(ratios)
-}
 
 // thousands writes a number with commas.
 func thousands(n int) string {

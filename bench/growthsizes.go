@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -56,7 +55,6 @@ var sizeKinds = []struct {
 func (b *bench) measureSizes(ctx context.Context, spaces []*keyspace) error {
 	variants := make([][]*variant, len(spaces)) // by kind
 	found := make([][]steadyFigures, len(spaces))
-	rates := make([][]*sample, len(spaces))
 	for i, s := range spaces {
 		var err error
 		if variants[i], err = b.sizeVariants(s); err != nil {
@@ -75,16 +73,13 @@ func (b *bench) measureSizes(ctx context.Context, spaces []*keyspace) error {
 			}
 		}
 	}
+	peaks := &heat{}
+	for i := range spaces {
+		peaks.variants = append(peaks.variants, variants[i][0])
+	}
 	for range b.plan.growth.peaks {
-		for i := range spaces {
-			one, err := b.measure(ctx, variants[i][0], b.plan.sample)
-			var disturbed errDisturbed
-			if errors.As(err, &disturbed) {
-				b.dropped = append(b.dropped, disturbed.Error())
-			} else if err != nil {
-				return err
-			}
-			rates[i] = append(rates[i], one)
+		if err := b.runHeat(ctx, peaks); err != nil {
+			return err
 		}
 	}
 	for i, s := range spaces {
@@ -96,7 +91,7 @@ func (b *bench) measureSizes(ctx context.Context, spaces []*keyspace) error {
 		if err != nil {
 			return fmt.Errorf("memory of Redis: %w", err)
 		}
-		costs := sizeCosts{count: s.count, bytes: bytes, rate: spreadOf(values(rates[i], (*sample).rate)), ratio: paired(rates[i], rates[0], ratioOfRates)}
+		costs := sizeCosts{count: s.count, bytes: bytes, rate: spreadOf(values(variants[i][0].samples, (*sample).rate)), ratio: spreadOf(peaks.paired(i, 0, ratioOfRates))}
 		for kind := range sizeKinds {
 			costs.kinds = append(costs.kinds, found[i][kind].costs(sizeKinds[kind].name, found[0][kind]))
 		}

@@ -13,13 +13,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -31,8 +31,9 @@ type bench struct {
 	dir       string  // everything that a run writes but the report
 	binaries  binaries
 	processes *processes
-	master    string // the master secret of gateways on Redis
-	upstream  string // its address
+	script    func() (string, error) // that wrk runs: a file
+	master    string                 // the master secret of gateways on Redis
+	upstream  string                 // its address
 
 	bare        *caddy
 	onRedis     *caddy
@@ -44,15 +45,16 @@ type bench struct {
 	byAlgorithm map[string]*caddy
 	tokensBy    map[string][]string
 
-	variants   []*variant
-	primitives []primitives // of each round
-	latencies  []latency
-	growth     growth
-	dropped    []string // samples, and why
-	began      time.Time
+	variants  []*variant
+	arranged  []*heat
+	rounds    int // that were done
+	latencies []latency
+	growth    growth
+	dropped   []string // samples, and why
+	began     time.Time
 }
 
-// A plan is how much a run does. A round has one sample of each variant.
+// A plan is how much a run does.
 type plan struct {
 	longest       time.Duration // of the run, without compiling
 	rest          time.Duration // of it, for what comes after the rounds, and the last of them
@@ -81,12 +83,7 @@ func main() {
 	pgo := flag.String("profile", "", "instead of measuring, write a profile of the gateway under load to this `file`")
 	report := flag.String("report", "docs/benchmarks.md", "the `file` whose figures are written anew")
 	foreign := flag.Float64("foreign", mostForeign, "drop a sample when others used more than this `part` of a core; to try something on a busy machine, 9")
-	primitivesOnly := flag.Bool("primitives", false, "measure the bare primitives once, and print them as JSON: what the bench starts itself for")
 	flag.Parse()
-	if *primitivesOnly {
-		printPrimitives()
-		return
-	}
 	chosen := wholePlan
 	if *quick {
 		chosen = quickPlan
@@ -146,7 +143,8 @@ func start(ctx context.Context, p plan, foreign float64, pgo, report string) err
 
 func newBench(p plan, dir string, all binaries) *bench {
 	return &bench{
-		plan: p, foreign: mostForeign, dir: dir, binaries: all, processes: &processes{dir: dir}, master: randomSecret(), began: time.Now(),
+		script: sync.OnceValues(func() (string, error) { return writeScript(dir) }),
+		plan:   p, foreign: mostForeign, dir: dir, binaries: all, processes: &processes{dir: dir}, master: randomSecret(), began: time.Now(),
 		byAlgorithm: make(map[string]*caddy), tokensBy: make(map[string][]string), gateways: make(map[*process]bool),
 	}
 }
@@ -179,6 +177,9 @@ func (b *bench) measureAll(ctx context.Context) error {
 	if err := b.setUp(ctx); err != nil {
 		return err
 	}
+	if err := b.setHeats(); err != nil {
+		return err
+	}
 	if err := b.warm(ctx); err != nil {
 		return err
 	}
@@ -202,14 +203,15 @@ func (b *bench) measureAll(ctx context.Context) error {
 	return b.measureGrowth(ctx)
 }
 
-// warm has every variant answer for a second, and holds that what is to be remembered is.
+// warm has every variant answer for a second, some at a time since nothing is measured, and holds that what is to be
+// remembered is.
 func (b *bench) warm(ctx context.Context) error {
-	for _, v := range b.variants {
-		var disturbed errDisturbed
-		if !b.plan.warm {
-			break
-		}
-		if _, err := b.measure(ctx, v, b.plan.sample); err != nil && !errors.As(err, &disturbed) {
+	if b.plan.warm {
+		failures := make([]error, len(b.variants))
+		if err := inParallel(len(b.variants), func(i int) error {
+			_, failures[i] = b.load(ctx, b.variants[i], b.plan.sample)
+			return failures[i]
+		}); err != nil {
 			return err
 		}
 	}
@@ -219,35 +221,6 @@ func (b *bench) warm(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
-}
-
-// round takes a sample of each variant, in an order of its own, so that none always follows the same one. What others
-// have disturbed is tried once more.
-func (b *bench) round(ctx context.Context, round int) error {
-	for _, i := range rand.Perm(len(b.variants)) {
-		v := b.variants[i]
-		var s *sample
-		for try := 0; try < b.plan.tries && (!v.rare || round%2 == 0); try++ {
-			var err error
-			var disturbed errDisturbed
-			s, err = b.measure(ctx, v, b.plan.sample)
-			if err == nil {
-				break
-			}
-			if !errors.As(err, &disturbed) {
-				return err
-			}
-			b.dropped = append(b.dropped, disturbed.Error())
-		}
-		v.samples = append(v.samples, s)
-	}
-	p, err := b.measurePrimitives(ctx)
-	if err != nil {
-		return err
-	}
-	b.primitives = append(b.primitives, p)
-	fmt.Printf("round %d: %d samples dropped so far, %s\n", round+1, len(b.dropped), time.Since(b.began).Round(time.Second))
 	return nil
 }
 

@@ -40,15 +40,15 @@ func (b *bench) setUpRefused(ctx context.Context) error {
 	}{
 		{"no credentials", onRedis, http.StatusUnauthorized, []string{read(deployment, "")}},
 		{"no token at all", onRedis, http.StatusUnauthorized, []string{read(deployment, "rubbish")}},
-		{"a bad signature", newES256, http.StatusUnauthorized, reads(deployment, forged(good))},
-		{"an expired token", newES256, http.StatusUnauthorized, reads(deployment, expired)},
+		{"a bad signature", newVariant("ES256"), http.StatusUnauthorized, reads(deployment, forged(good))},
+		{"an expired token", newVariant("ES256"), http.StatusUnauthorized, reads(deployment, expired)},
 		{"a revoked token", onRedis, http.StatusUnauthorized, reads(deployment, revoked)},
 		{"the token of a deleted key", onRedis, http.StatusUnauthorized, reads(deployment, ofDeleted)},
 		{"another Deployment", onRedis, http.StatusForbidden, reads(other, good)},
 		{"without the scope", onRedis, http.StatusForbidden, reads(deployment, withoutScope)},
 	} {
 		err := b.add(variant{
-			name: kind.name, base: kind.base, group: refused, server: b.onRedis.process, address: b.onRedis.sites[siteAuth], status: kind.status, rare: true,
+			name: kind.name, base: kind.base, group: refused, server: b.onRedis.process, address: b.onRedis.sites[siteAuth], status: kind.status,
 		}, kind.requests)
 		if err != nil {
 			return err
@@ -62,8 +62,8 @@ func (b *bench) setUpRefused(ctx context.Context) error {
 		{"token endpoint, a deleted key", []key{deleted}},
 	} {
 		err := b.add(variant{
-			name: kind.name, base: issueES256, group: refused, server: b.onRedis.process, address: b.onRedis.sites[siteToken],
-			status: http.StatusUnauthorized, rare: true,
+			name: kind.name, base: issueVariant("ES256"), group: refused, server: b.onRedis.process, address: b.onRedis.sites[siteToken],
+			status: http.StatusUnauthorized,
 		}, asks(kind.keys))
 		if err != nil {
 			return err

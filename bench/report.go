@@ -24,7 +24,6 @@ func (b *bench) report(ctx context.Context) string {
 	for _, g := range []group{proxied, issued, refused} {
 		text.WriteString(b.table(g))
 	}
-	text.WriteString(b.primitivesText())
 	text.WriteString(b.latencyTable())
 	text.WriteString(b.growth.report())
 	text.WriteString("### Goals\n\n| goal | wanted | measured | |\n|---|---|---|---|\n")
@@ -60,7 +59,7 @@ func (b *bench) conditions(ctx context.Context) string {
 		"The gateway is built %s. %d rounds, %d samples of %s; %d more were dropped, since others had more than %.0f %% of a core.",
 		time.Now().UTC().Format("2 January 2006"), commit, runtime.Version(), runtime.NumCPU(), processorName(), first("uname", "-sr"), runtime.GOARCH,
 		word(first(b.binaries.stock, "version"), 0), first("haproxy", "-v"), word(first("redis-server", "--version"), 2),
-		withProfile, len(b.primitives), total, b.plan.sample, len(b.dropped), 100*b.foreign)
+		withProfile, b.rounds, total, b.plan.sample, len(b.dropped), 100*b.foreign)
 }
 
 // word is one of the words of a line.
@@ -95,26 +94,6 @@ func (b *bench) row(v *variant) string {
 	}
 	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %.0f %% |\n", v.name, spreadOf(values(v.samples, (*sample).rate)).text(0), to, ratio,
 		spreadOf(values(v.samples, (*sample).cost)).text(1), added, 100*spreadOf(values(v.samples, (*sample).busy)).median)
-}
-
-// primitivesText is what a token cannot do without.
-func (b *bench) primitivesText() string {
-	if len(b.primitives) == 0 {
-		return ""
-	}
-	of := func(value func(p primitives) float64) string {
-		var all []float64
-		for _, p := range b.primitives {
-			all = append(all, value(p))
-		}
-		return fmt.Sprintf("%.1f µs", spreadOf(all).median)
-	}
-	var parts []string
-	for _, algorithm := range algorithms {
-		parts = append(parts, algorithm+" "+of(func(p primitives) float64 { return p.Signature[algorithm] }))
-	}
-	return fmt.Sprintf("One bare signature in the same rounds: %s; one keyed hash: %s.\n\n",
-		strings.Join(parts, ", "), of(func(p primitives) float64 { return p.KeyedHash }))
 }
 
 func (b *bench) latencyTable() string {

@@ -32,30 +32,16 @@ func quantile(sorted []float64, part float64) float64 {
 	return sorted[below] + (at-float64(below))*(sorted[below+1]-sorted[below])
 }
 
-// paired compares two variants round by round, which is what takes out the drift of a machine: a round lasts a minute, and
-// both saw the same one. Rounds in which one of them has no sample are left out.
-func paired(of, to []*sample, compare func(of, to *sample) float64) spread {
-	var values []float64
-	for round := range min(len(of), len(to)) {
-		if of[round] != nil && to[round] != nil {
-			values = append(values, compare(of[round], to[round]))
-		}
-	}
-	return spreadOf(values)
-}
-
-// Of two samples of a round: how they compare.
+// Of two samples of one run of a heat: how they compare.
 func ratioOfRates(of, to *sample) float64 { return of.rate() / to.rate() }
 func ratioOfCosts(of, to *sample) float64 { return of.cost() / to.cost() }
 func addedCost(of, to *sample) float64    { return of.cost() - to.cost() }
 
-// values are those of the samples that are there.
+// values are those of the samples.
 func values(samples []*sample, value func(*sample) float64) []float64 {
-	var found []float64
-	for _, s := range samples {
-		if s != nil {
-			found = append(found, value(s))
-		}
+	found := make([]float64, len(samples))
+	for i, s := range samples {
+		found[i] = value(s)
 	}
 	return found
 }

@@ -47,29 +47,6 @@ func TestQuantile(t *testing.T) {
 	}
 }
 
-func sampleOf(requests int, cpu time.Duration) *sample {
-	return &sample{requests: requests, lasted: time.Second, cpu: cpu}
-}
-
-// The machine is twice as slow in the second round, and one sample of the third was dropped: what is compared is rounds.
-func TestPairedTakesOutTheDrift(t *testing.T) {
-	bare := []*sample{sampleOf(1000, 100*time.Millisecond), sampleOf(500, 100*time.Millisecond), sampleOf(1000, 100*time.Millisecond)}
-	ours := []*sample{sampleOf(900, 99*time.Millisecond), sampleOf(450, 99*time.Millisecond), nil}
-	rates := paired(ours, bare, ratioOfRates)
-	if rates.count != 2 || math.Abs(rates.median-0.9) > 1e-9 || math.Abs(rates.upper-rates.lower) > 1e-9 {
-		t.Errorf("ratio of rates %+v, want 0.9 twice", rates)
-	}
-	if costs := paired(ours, bare, ratioOfCosts); math.Abs(costs.median-1.1) > 1e-9 {
-		t.Errorf("ratio of costs %+v, want 1.1", costs)
-	}
-	if added := paired(ours, bare, addedCost); math.Abs(added.lower-12.5) > 1e-9 || math.Abs(added.upper-17.5) > 1e-9 {
-		t.Errorf("added %+v, want 10 and 20 µs", added)
-	}
-	if none := paired(ours, nil, ratioOfRates); none.count != 0 {
-		t.Errorf("of no rounds: %+v", none)
-	}
-}
-
 func TestSample(t *testing.T) {
 	s := &sample{requests: 4000, lasted: 2 * time.Second, cpu: time.Second}
 	if s.rate() != 2000 || s.cost() != 250 || s.busy() != 0.5 {

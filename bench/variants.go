@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -17,12 +18,11 @@ type variant struct {
 	requests string // a file for wrk.lua
 	status   int    // the right one, of every answer
 	base     string // the variant that it is compared with; none: of itself
-	rare     bool   // measured in every second round, since what is claimed of it has room
 	quick    bool   // measured by make bench-quick too
 	latency  bool   // measured at a steady rate too
 
 	sent    int       // how many of the requests were sent so far
-	samples []*sample // one of each round; nil where it was dropped
+	samples []*sample // of all heats
 }
 
 // A group is a table of the report.
@@ -42,12 +42,21 @@ const (
 	rememberedFew = "remembered, 1,000 tokens"
 	onRedis       = "remembered, 1,000 tokens, Redis"
 	withoutPGO    = "remembered, 1,000 tokens, no profile"
-	newES256      = "every token new, ES256"
 	bareHAProxy   = "bare HAProxy"
 	respondToPost = "Caddy, respond to the same POST"
-	issueES256    = "token issued, ES256"
+	forwardAuth   = "Caddy, forward_auth to a trivial service"
 	fositeES256   = "token issued by fosite, ES256"
 )
+
+// Names of variants that there is one of for each algorithm. The floors are what cannot be done without: for a token that is
+// issued an answer to the same POST, one signature, and one keyed hash; for one that is new the check of one signature.
+func newVariant(algorithm string) string   { return "every token new, " + algorithm }
+func issueVariant(algorithm string) string { return "token issued, " + algorithm }
+func floorVariant(algorithm string) string {
+	return "Caddy, respond, one signature and one keyed hash, " + algorithm
+}
+func checkVariant(algorithm string) string   { return "Caddy, one signature checked, " + algorithm }
+func haproxyVariant(algorithm string) string { return "HAProxy, jwt_verify, " + algorithm }
 
 // rememberedAll is the variant with as many tokens as there are.
 func (b *bench) rememberedAll() string { return "remembered, " + thousands(b.plan.many) + " tokens" }
@@ -94,11 +103,16 @@ func (b *bench) setUp(ctx context.Context) error {
 
 // setUpBare starts Caddy as it comes.
 func (b *bench) setUpBare(ctx context.Context) (err error) {
-	b.bare, err = b.startCaddy(ctx, "stock", b.binaries.stock, nil, "", map[string]string{
+	sites := map[string]string{
 		"proxy":   "\treverse_proxy " + b.upstream,
 		"respond": "\trespond 200",
 		"forward": "\tforward_auth " + b.upstream + " {\n\t\turi /auth\n\t\tcopy_headers X-Deployment-Id\n\t}\n\treverse_proxy " + b.upstream,
-	})
+	}
+	for _, algorithm := range algorithms {
+		sites["sign "+algorithm] = fmt.Sprintf("\troute {\n\t\tbench_floor sign %s\n\t\t%s\n\t}", algorithm, strings.TrimSpace(sites["respond"]))
+		sites["verify "+algorithm] = fmt.Sprintf("\troute {\n\t\tbench_floor verify %s\n\t\t%s\n\t}", algorithm, strings.TrimSpace(sites["proxy"]))
+	}
+	b.bare, err = b.startCaddy(ctx, "stock", b.binaries.stock, nil, "", sites)
 	return err
 }
 
@@ -189,7 +203,8 @@ func (b *bench) setUpRedis(ctx context.Context) error {
 	}{
 		{variant{name: onRedis, server: b.onRedis.process, address: b.onRedis.sites[siteAuth], latency: true}, few},
 		{variant{name: b.rememberedAll(), server: roomy.process, address: roomy.sites[siteAuth], quick: true, latency: true}, all},
-		{variant{name: newES256, server: forgetful.process, address: forgetful.sites[siteAuth], quick: true, latency: true}, all},
+		{variant{name: newVariant("ES256"), server: forgetful.process, address: forgetful.sites[siteAuth], quick: true, latency: true}, all},
+		{variant{name: checkVariant("ES256"), server: b.bare.process, address: b.bare.sites["verify ES256"], quick: true}, few},
 		{variant{name: withoutPGO, server: plain.process, address: plain.sites[siteAuth]}, few},
 	} {
 		v.base, v.group, v.status = openProxy, proxied, http.StatusOK
@@ -197,7 +212,7 @@ func (b *bench) setUpRedis(ctx context.Context) error {
 			return err
 		}
 	}
-	b.find(withoutPGO).base = bareProxy
+	b.find(withoutPGO).base, b.find(checkVariant("ES256")).base = bareProxy, bareProxy
 	return nil
 }
 
@@ -219,7 +234,7 @@ func (b *bench) setUpAlgorithms(ctx context.Context) error {
 		}
 		b.byAlgorithm[algorithm], b.tokensBy[algorithm] = gateway, tokens
 		err = b.add(variant{
-			name: "every token new, " + algorithm, base: openProxy, group: proxied, server: gateway.process, address: gateway.sites[siteAuth],
+			name: newVariant(algorithm), base: openProxy, group: proxied, server: gateway.process, address: gateway.sites[siteAuth],
 			status: http.StatusOK,
 		}, reads(deployment, tokens))
 		if err != nil {
@@ -236,7 +251,7 @@ func (b *bench) setUpAlgorithms(ctx context.Context) error {
 func (b *bench) setUpOthers(ctx context.Context) error {
 	few := reads(deployment, b.tokens[:fewTokens])
 	err := b.add(variant{
-		name: "Caddy, forward_auth to a trivial service", base: bareProxy, group: proxied, server: b.bare.process, address: b.bare.sites["forward"],
+		name: forwardAuth, base: bareProxy, group: proxied, server: b.bare.process, address: b.bare.sites["forward"],
 		status: http.StatusOK, quick: true,
 	}, few)
 	if err != nil || !b.plan.whole {
@@ -263,7 +278,7 @@ func (b *bench) setUpOthers(ctx context.Context) error {
 			return err
 		}
 		err = b.add(variant{
-			name: "HAProxy, jwt_verify, " + one.algorithm, base: bareHAProxy, group: proxied, server: p, address: address, status: http.StatusOK,
+			name: haproxyVariant(one.algorithm), base: bareHAProxy, group: proxied, server: p, address: address, status: http.StatusOK,
 		}, reads(deployment, one.tokens[:fewTokens]))
 		if err != nil {
 			return err
@@ -288,13 +303,21 @@ func (b *bench) setUpIssue(ctx context.Context) error {
 		return err
 	}
 	return b.add(variant{
-		name: fositeES256, base: issueES256, group: issued, server: p, address: address, status: http.StatusOK, quick: true,
+		name: fositeES256, base: issueVariant("ES256"), group: issued, server: p, address: address, status: http.StatusOK, quick: true,
 	}, asks(b.keys[:1]))
 }
 
+// addIssue adds tokens of an algorithm that are issued, and what they cannot do without.
 func (b *bench) addIssue(algorithm string, gateway *caddy, keys []key) error {
+	err := b.add(variant{
+		name: floorVariant(algorithm), base: respondToPost, group: issued, server: b.bare.process, address: b.bare.sites["sign "+algorithm],
+		status: http.StatusOK, quick: algorithm == "ES256",
+	}, asks(keys))
+	if err != nil {
+		return err
+	}
 	return b.add(variant{
-		name: "token issued, " + algorithm, base: respondToPost, group: issued, server: gateway.process, address: gateway.sites[siteToken],
+		name: issueVariant(algorithm), base: floorVariant(algorithm), group: issued, server: gateway.process, address: gateway.sites[siteToken],
 		status: http.StatusOK, quick: algorithm == "ES256", latency: algorithm == "ES256",
 	}, asks(keys))
 }

@@ -16,13 +16,19 @@ import (
 //go:embed wrk.lua
 var wrkScript []byte
 
+// writeScript writes the script into a directory. That is done once: loads may run at the same time, and each reads it twice.
+func writeScript(dir string) (string, error) {
+	file := filepath.Join(dir, "wrk.lua")
+	return file, os.WriteFile(file, wrkScript, 0o600)
+}
+
 // connections is how many wrk has open, with one request at a time on each.
 const connections = 32
 
 // load sends a variant's requests with wrk, on the load's core, and goes on where the last load of it ended.
 func (b *bench) load(ctx context.Context, v *variant, lasting time.Duration) (*wrkReport, error) {
-	script := filepath.Join(b.dir, "wrk.lua")
-	if err := os.WriteFile(script, wrkScript, 0o600); err != nil {
+	script, err := b.script()
+	if err != nil {
 		return nil, err
 	}
 	// wrk waits for its threads, and these for answers: it ends within its timeout after the time is over.

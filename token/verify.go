@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unique"
 )
 
 // DefaultLeeway is how far the clocks of two nodes may differ when [Options] say nothing.
@@ -178,7 +179,19 @@ func (v *Verifier) check(token *Verified) error {
 	}
 	// Every remembered token has these two: one copy will do.
 	token.Issuer, token.Audience = v.issuer, v.audiences[audience]
+	token.share()
 	return nil
+}
+
+// share has one copy do of what tokens of one API key have in common. With 100,000 remembered tokens the garbage
+// collector has a third of the objects to look at, and a request finds them in the processor's cache.
+func (t *Verified) share() {
+	for _, text := range []*string{&t.Subject, &t.ClientID, &t.Scope, &t.DeploymentID, &t.KeyID} {
+		*text = unique.Make(*text).Value()
+	}
+	for i, text := range t.Permissions {
+		t.Permissions[i] = unique.Make(text).Value()
+	}
 }
 
 // checkTime is what has to be asked again each time a token is used.
