@@ -152,29 +152,29 @@ func (a *App) identify(ctx context.Context, cred credential, deployment string) 
 		}
 		return identity{}, refused
 	}
-	return a.holder(ctx, verified, deployment)
+	return a.holder(ctx, &verified, deployment)
 }
 
 // prove is what the token itself says. A token that names a signing key which this node does not
 // know may be from another node that has made one. The cause of an invalid_token is an error of
 // [token.Verifier.Verify].
-func (a *App) prove(ctx context.Context, raw string) (*token.Verified, *refusal) {
+func (a *App) prove(ctx context.Context, raw string) (token.Verified, *refusal) {
 	ring, err := a.signing.ring(ctx)
 	if err != nil {
-		return nil, unavailable(err)
+		return token.Verified{}, unavailable(err)
 	}
 	verified, err := a.verifier.Verify(ring, raw)
 	if errors.Is(err, token.ErrUnknownKey) {
 		if unread := a.signing.reload(ctx); unread != nil {
-			return nil, unavailable(unread)
+			return token.Verified{}, unavailable(unread)
 		}
 		if ring, err = a.signing.ring(ctx); err != nil {
-			return nil, unavailable(err)
+			return token.Verified{}, unavailable(err)
 		}
 		verified, err = a.verifier.Verify(ring, raw)
 	}
 	if err != nil {
-		return nil, tokenRefusal(err)
+		return token.Verified{}, tokenRefusal(err)
 	}
 	return verified, nil
 }

@@ -85,7 +85,7 @@ func BenchmarkAuthWithoutStore(b *testing.B) {
 		if refused != nil {
 			b.Fatal(refused)
 		}
-		id, refused := merge(verified, &app.key, &deployment, &cutoff)
+		id, refused := merge(&verified, &app.key, &deployment, &cutoff)
 		if refused != nil {
 			b.Fatal(refused)
 		}

@@ -36,7 +36,7 @@ func authSteps(b *testing.B, app *testApp) []authStep {
 		b.Fatal(refused)
 	}
 	key, deployment, cutoff := knownTo(b, app)
-	id, refused := merge(verified, key, deployment, cutoff)
+	id, refused := merge(&verified, key, deployment, cutoff)
 	if refused != nil {
 		b.Fatal(refused)
 	}
@@ -78,7 +78,7 @@ func authSteps(b *testing.B, app *testApp) []authStep {
 			expect(err == nil)
 		}},
 		{"merge", func(*http.Request, *caddy.Replacer) {
-			_, refused := merge(verified, key, deployment, cutoff)
+			_, refused := merge(&verified, key, deployment, cutoff)
 			expect(refused == nil)
 		}},
 		{"address", func(r *http.Request, _ *caddy.Replacer) { expect(id.comeFrom(r) == nil) }},

@@ -139,7 +139,7 @@ func (a *App) explainToken(ctx context.Context, e *explaining, raw string) *toke
 		if !ok {
 			return nil
 		}
-		verified = proven
+		verified = *proven
 	} else {
 		for _, c := range allChecks[:6] {
 			e.passed(c, "")
@@ -149,7 +149,7 @@ func (a *App) explainToken(ctx context.Context, e *explaining, raw string) *toke
 	e.detail(checkIssuer, verified.Issuer)
 	e.detail(checkAudience, verified.Audience)
 	e.detail(checkTime, "valid until "+verified.ExpiresAt.Format(time.RFC3339))
-	return verified
+	return &verified
 }
 
 // explainHolder does the checks of what hangs on the token, and of the request.

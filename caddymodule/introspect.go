@@ -52,8 +52,8 @@ func (a *App) examine(ctx context.Context, raw, deployment string) (*token.Verif
 	if refused != nil {
 		return nil, identity{}, refused
 	}
-	id, refused := a.holder(ctx, verified, deployment)
-	return verified, id, refused
+	id, refused := a.holder(ctx, &verified, deployment)
+	return &verified, id, refused
 }
 
 // Introspect says of any access token what it is good for, in a Deployment if one is given. Of a user's
@@ -66,16 +66,16 @@ func (a *App) Introspect(ctx context.Context, raw, deployment string) (Introspec
 	case refused != nil:
 	case verified.ClientID == userClient && deployment == "":
 		id.user = verified.Subject
-		refused = a.userTokenAlive(ctx, verified)
+		refused = a.userTokenAlive(ctx, &verified)
 	default:
-		id, refused = a.holder(ctx, verified, deployment)
+		id, refused = a.holder(ctx, &verified, deployment)
 		if refused == nil && (id.scopes == 0 || deployment != "" && id.deploymentID != deployment) {
 			return Introspection{}, nil
 		}
 	}
 	switch {
 	case refused == nil:
-		return introspection(verified, id), nil
+		return introspection(&verified, id), nil
 	case refused.code == codeUnavailable:
 		return Introspection{}, refused.cause
 	}

@@ -54,14 +54,14 @@ func (a *App) revocable(ctx context.Context, raw string) (*token.Verified, *refu
 	verified, refused := a.prove(ctx, raw)
 	switch {
 	case refused == nil:
-		return verified, nil
+		return &verified, nil
 	case refused.code == codeUnavailable:
 		return nil, refused
 	case errors.Is(refused.cause, token.ErrExpired):
 		return nil, nil
 	}
-	verified, _ = token.ProvenToken(refused.cause)
-	return verified, nil
+	refusedToken, _ := token.ProvenToken(refused.cause)
+	return refusedToken, nil
 }
 
 // tokenParameter is the token that a request to revoke or introspect is about.

@@ -36,3 +36,9 @@ func WithID(key *SigningKey, id string) *SigningKey {
 	renamed.id = id
 	return &renamed
 }
+
+// Remembers says whether a token is among those that are remembered.
+func (v *Verifier) Remembers(raw string) bool {
+	_, ok := v.memory.get(v.memory.digest(raw))
+	return ok
+}
