@@ -39,12 +39,12 @@ func ParseAlgorithm(name string) (Algorithm, error) {
 	}
 }
 
-// method returns what golang-jwt signs and verifies with, nil for a name that is none of ours. It
+// method returns what signs and verifies, golang-jwt's ways, nil for a name that is none of ours. It
 // does not ask golang-jwt's registry by name, which also knows "none" and HMAC.
 func (a Algorithm) method() jwt.SigningMethod {
 	switch a {
 	case ES256:
-		return jwt.SigningMethodES256
+		return deterministicES256{jwt.SigningMethodES256}
 	case EdDSA:
 		return jwt.SigningMethodEdDSA
 	case RS256:

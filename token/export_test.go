@@ -1,6 +1,9 @@
 package token
 
-import "crypto"
+import (
+	"crypto"
+	"fmt"
+)
 
 // MaxTokenSize is the bound on a token's text.
 const MaxTokenSize = maxTokenSize
@@ -18,12 +21,18 @@ func VerifySignature(ring *Ring, raw string) error {
 	return c.verify(ring)
 }
 
-// VerifyBytes is what Verify does with a signature, for a public key of which nobody here has the
-// private one.
+// VerifyBytes is what whoever has only the public key does with a signature. Of RS256 it is what Verify does.
 func VerifyBytes(alg Algorithm, public crypto.PublicKey, signed string, signature []byte) error {
-	key := &SigningKey{id: "vector", algorithm: alg, method: alg.method(), public: public}
+	if err := alg.method().Verify(signed, signature, public); err != nil {
+		return fmt.Errorf("%w: %w", ErrSignature, err)
+	}
+	return nil
+}
+
+// ProveBytes is what Verify does with a signature.
+func ProveBytes(key *SigningKey, signed string, signature []byte) error {
 	c := &compact{
-		header:    joseHeader{Algorithm: string(alg), KeyID: key.id, Type: mediaType},
+		header:    joseHeader{Algorithm: string(key.algorithm), KeyID: key.id, Type: mediaType},
 		signed:    signed,
 		signature: signature,
 	}
@@ -42,3 +51,6 @@ func (v *Verifier) Remembers(raw string) bool {
 	_, ok := v.memory.get(v.memory.digest(raw))
 	return ok
 }
+
+// SignText is what [Ring.Sign] does with the first two parts of a token.
+func SignText(key *SigningKey, text string) ([]byte, error) { return key.sign(text) }

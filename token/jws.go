@@ -150,8 +150,8 @@ func readHeader(data []byte) (joseHeader, error) {
 // the header says about the algorithm only has to agree (RFC 8725 sections 3.1 and 3.2). The form
 // of a signature, such as its length, is the algorithm's business.
 //
-// ECDSA leaves room for a second valid signature made from the first, without the key. So two texts
-// can carry the same token: what is kept about a token is kept by its jti, not by its text.
+// What is kept about a token is kept by its jti, not by its text: ECDSA leaves room for a second valid
+// signature made from the first, without the key. It is refused here, and good for others who verify.
 func (c *compact) verify(ring *Ring) error {
 	alg := Algorithm(c.header.Algorithm)
 	if alg.method() == nil {
@@ -165,7 +165,7 @@ func (c *compact) verify(ring *Ring) error {
 		return fmt.Errorf("%w: %s in the header, but %s is a key for %s",
 			ErrAlgorithm, alg, key.id, key.algorithm)
 	}
-	if err := key.method.Verify(c.signed, c.signature, key.public); err != nil {
+	if err := key.prove(c.signed, c.signature); err != nil {
 		return fmt.Errorf("%w: %w", ErrSignature, err)
 	}
 	return nil

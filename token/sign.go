@@ -30,15 +30,15 @@ func (r *Ring) Sign(c Claims) (string, error) {
 		return "", fmt.Errorf("%w: exp is not after iat", ErrClaims)
 	}
 
-	// The parts are put together here, and golang-jwt does the signature: its Token would encode
-	// the header anew, as a map, for every token.
+	// The parts are put together here: golang-jwt's Token would encode the header anew, as a map,
+	// for every token.
 	var payloadRoom, tokenRoom [usualSize]byte
 	key, payload := r.signer, c.appendJSON(payloadRoom[:0])
 	raw := append(append(tokenRoom[:0], key.header...), '.')
 	raw = base64.RawURLEncoding.AppendEncode(raw, payload)
-	signature, err := key.method.Sign(string(raw), key.private())
+	signature, err := key.sign(string(raw))
 	if err != nil {
-		return "", fmt.Errorf("signing with %s: %w", key.id, err)
+		return "", err
 	}
 	raw = base64.RawURLEncoding.AppendEncode(append(raw, '.'), signature)
 	if len(raw) > maxTokenSize {

@@ -8,9 +8,11 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"maps"
+	"math/big"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -127,11 +129,11 @@ func bareSign(private crypto.Signer, signed string) []byte {
 	sum := sha256.Sum256([]byte(signed))
 	switch private := private.(type) {
 	case *ecdsa.PrivateKey:
-		r, s, err := ecdsa.Sign(rand.Reader, private, sum[:])
-		if err != nil {
-			panic(err)
+		var pair struct{ R, S *big.Int }
+		if rest := must(asn1.Unmarshal(must(private.Sign(nil, sum[:], crypto.SHA256)), &pair)); len(rest) > 0 {
+			panic("something is behind the signature")
 		}
-		return append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
+		return append(pair.R.FillBytes(make([]byte, 32)), pair.S.FillBytes(make([]byte, 32))...)
 	case ed25519.PrivateKey:
 		return ed25519.Sign(private, []byte(signed))
 	default:

@@ -69,9 +69,9 @@ func (r *Ring) SignUpstream(c UpstreamClaims) (string, error) {
 		return "", fmt.Errorf("%w: %w", ErrClaims, err)
 	}
 	signed := base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(payload)
-	signature, err := key.method.Sign(signed, key.private())
+	signature, err := key.sign(signed)
 	if err != nil {
-		return "", fmt.Errorf("signing with %s: %w", key.id, err)
+		return "", err
 	}
 	raw := signed + "." + base64.RawURLEncoding.EncodeToString(signature)
 	if len(raw) > maxTokenSize {
