@@ -25,19 +25,20 @@ func (m tokenMemory) perToken() spread {
 	return spreadOf([]float64{m.heap / m.tokens})
 }
 
-// measureTokenMemory compares the gateway that remembers all tokens with one of the same configuration that has seen a few.
+// measureTokenMemory compares the gateway that remembers all tokens with one of the same configuration that has seen none.
 func (b *bench) measureTokenMemory(ctx context.Context) error {
 	fresh, err := b.startGateway(ctx, "roomy-fresh", b.binaries.gateway, b.redis, fmt.Sprintf("cache_size %d", max(1_000, 2*b.plan.many)))
 	if err != nil {
 		return err
 	}
 	defer b.processes.end(fresh.process)
-	// Both have their connections, and what the first requests make.
-	few := &variant{address: fresh.sites[siteAuth], status: http.StatusOK}
-	if few.requests, err = b.requestFile("roomy-fresh", reads(deployment, b.tokens[:hotTokens])); err != nil {
+	// Both have their connections, and what the first requests make. No request has a token: with the first one the room
+	// for all is taken.
+	refused := &variant{address: fresh.sites[siteAuth], status: http.StatusUnauthorized}
+	if refused.requests, err = b.requestFile("roomy-fresh", []string{read(deployment, "")}); err != nil {
 		return err
 	}
-	if err := few.warmUp(ctx, 2*hotTokens); err != nil {
+	if err := refused.warmUp(ctx, 2*hotTokens); err != nil {
 		return err
 	}
 	var heap, tokens [2]float64

@@ -20,9 +20,9 @@ type heat struct {
 // heats are who is measured beside whom, by name, and how often. What few care about or what has much room comes less often.
 func (b *bench) heats() []heatPlan {
 	return []heatPlan{
-		{1, []string{openProxy, rememberedFew, bareProxy, withoutPGO}},
-		{2, []string{rememberedOne, b.rememberedAll(), openProxy, onRedis}},
-		{2, []string{bareProxy, checkVariant("ES256"), newVariant("ES256"), openProxy, newVariant("EdDSA"), newVariant("RS256")}},
+		{1, []string{openProxy, rememberedFew, sameBuild, bareProxy, withoutPGO}},
+		{2, []string{rememberedOne, b.rememberedAll(), sameBuild, onRedis}},
+		{2, []string{bareProxy, checkVariant("ES256"), newVariant("ES256"), sameBuild, newVariant("EdDSA"), newVariant("RS256")}},
 		{2, []string{bareProxy, forwardAuth}},
 		{4, []string{bareHAProxy, haproxyVariant("ES256"), haproxyVariant("RS256")}},
 		{1, []string{respondToPost, floorVariant("ES256"), issueVariant("ES256")}},

@@ -36,6 +36,7 @@ type bench struct {
 	upstream  string                 // its address
 
 	bare        *caddy
+	same        *caddy // the gateway's binary, without a gateway
 	onRedis     *caddy
 	roomy       *caddy // remembers all tokens
 	redis       string // URL of the Redis that these two are on

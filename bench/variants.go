@@ -37,6 +37,7 @@ const (
 // Names of variants that others are compared with, or that a goal is about.
 const (
 	bareProxy     = "bare Caddy"
+	sameBuild     = "the gateway's build, reverse_proxy alone"
 	openProxy     = "the gateway, no authorization"
 	rememberedOne = "remembered, 1 token"
 	rememberedFew = "remembered, 1,000 tokens"
@@ -49,7 +50,8 @@ const (
 )
 
 // Names of variants that there is one of for each algorithm. The floors are what cannot be done without: for a token that is
-// issued an answer to the same POST, one signature, and one keyed hash; for one that is new the check of one signature.
+// issued an answer to the same POST, one signature, and one keyed hash; for one that is new, of whoever has only the
+// public key, the check of one signature.
 func newVariant(algorithm string) string   { return "every token new, " + algorithm }
 func issueVariant(algorithm string) string { return "token issued, " + algorithm }
 func floorVariant(algorithm string) string {
@@ -101,7 +103,7 @@ func (b *bench) setUp(ctx context.Context) error {
 	return nil
 }
 
-// setUpBare starts Caddy as it comes.
+// setUpBare starts Caddy as it comes, and the gateway's binary with nothing in it but a reverse_proxy.
 func (b *bench) setUpBare(ctx context.Context) (err error) {
 	sites := map[string]string{
 		"proxy":   "\treverse_proxy " + b.upstream,
@@ -112,7 +114,10 @@ func (b *bench) setUpBare(ctx context.Context) (err error) {
 		sites["sign "+algorithm] = fmt.Sprintf("\troute {\n\t\tbench_floor sign %s\n\t\t%s\n\t}", algorithm, strings.TrimSpace(sites["respond"]))
 		sites["verify "+algorithm] = fmt.Sprintf("\troute {\n\t\tbench_floor verify %s\n\t\t%s\n\t}", algorithm, strings.TrimSpace(sites["proxy"]))
 	}
-	b.bare, err = b.startCaddy(ctx, "stock", b.binaries.stock, nil, "", sites)
+	if b.bare, err = b.startCaddy(ctx, "stock", b.binaries.stock, nil, "", sites); err != nil {
+		return err
+	}
+	b.same, err = b.startCaddy(ctx, "same-build", b.binaries.gateway, nil, "", map[string]string{"proxy": sites["proxy"]})
 	return err
 }
 
@@ -136,8 +141,9 @@ func (b *bench) setUpEmbedded(ctx context.Context) error {
 	requests := reads(deployment, tokens)
 	for _, v := range []variant{
 		{name: bareProxy, server: b.bare.process, address: b.bare.sites["proxy"], quick: true, latency: true},
-		{name: openProxy, base: bareProxy, server: gateway.process, address: gateway.sites[siteOpen], quick: true},
-		{name: rememberedFew, base: openProxy, server: gateway.process, address: gateway.sites[siteAuth], quick: true, latency: true},
+		{name: sameBuild, base: bareProxy, server: b.same.process, address: b.same.sites["proxy"], quick: true},
+		{name: openProxy, base: sameBuild, server: gateway.process, address: gateway.sites[siteOpen], quick: true},
+		{name: rememberedFew, base: sameBuild, server: gateway.process, address: gateway.sites[siteAuth], quick: true, latency: true},
 	} {
 		v.group, v.status = proxied, http.StatusOK
 		if err := b.add(v, requests); err != nil {
@@ -145,7 +151,7 @@ func (b *bench) setUpEmbedded(ctx context.Context) error {
 		}
 	}
 	return b.add(variant{
-		name: rememberedOne, base: openProxy, group: proxied, server: gateway.process, address: gateway.sites[siteAuth],
+		name: rememberedOne, base: sameBuild, group: proxied, server: gateway.process, address: gateway.sites[siteAuth],
 		status: http.StatusOK, quick: true,
 	}, requests[:1])
 }
@@ -207,7 +213,7 @@ func (b *bench) setUpRedis(ctx context.Context) error {
 		{variant{name: checkVariant("ES256"), server: b.bare.process, address: b.bare.sites["verify ES256"], quick: true}, few},
 		{variant{name: withoutPGO, server: plain.process, address: plain.sites[siteAuth]}, few},
 	} {
-		v.base, v.group, v.status = openProxy, proxied, http.StatusOK
+		v.base, v.group, v.status = sameBuild, proxied, http.StatusOK
 		if err := b.add(v.variant, v.requests); err != nil {
 			return err
 		}
@@ -234,7 +240,7 @@ func (b *bench) setUpAlgorithms(ctx context.Context) error {
 		}
 		b.byAlgorithm[algorithm], b.tokensBy[algorithm] = gateway, tokens
 		err = b.add(variant{
-			name: newVariant(algorithm), base: openProxy, group: proxied, server: gateway.process, address: gateway.sites[siteAuth],
+			name: newVariant(algorithm), base: sameBuild, group: proxied, server: gateway.process, address: gateway.sites[siteAuth],
 			status: http.StatusOK,
 		}, reads(deployment, tokens))
 		if err != nil {

@@ -54,3 +54,12 @@ func (v *Verifier) Remembers(raw string) bool {
 
 // SignText is what [Ring.Sign] does with the first two parts of a token.
 func SignText(key *SigningKey, text string) ([]byte, error) { return key.sign(text) }
+
+// Room is for how many tokens there is room that was taken.
+func (v *Verifier) Room() int {
+	room := 0
+	for i := range v.memory.held.Load().shards {
+		room += cap(v.memory.held.Load().shards[i].slots)
+	}
+	return room
+}

@@ -245,6 +245,34 @@ func TestMemoryHoldsAsManyAsItSays(t *testing.T) {
 	}
 }
 
+// The room is taken in one piece, with the first token: until then a verifier costs nothing, and afterwards no request
+// waits while what is held grows. Where more may be remembered than by default, the rest is taken as it is needed.
+func TestRoomIsTakenWithTheFirstToken(t *testing.T) {
+	t.Parallel()
+	ring := ringOf(token.EdDSA)
+	for _, tc := range []struct{ size, least, most int }{
+		{10, 10, 10},
+		{2_000, 2_000, 2_500},
+		{0, token.DefaultCacheSize, token.DefaultCacheSize * 5 / 4},
+		{10 * token.DefaultCacheSize, token.DefaultCacheSize, token.DefaultCacheSize * 5 / 4},
+	} {
+		v := newVerifier(t, func(o *token.Options) { o.CacheSize = tc.size })
+		if n := v.Room(); n != 0 {
+			t.Errorf("for %d: there is room for %d before there is a token", tc.size, n)
+		}
+		for range 3 {
+			must(v.Verify(ring, must(ring.Sign(sampleClaims()))))
+			if n := v.Room(); n < tc.least || n > tc.most {
+				t.Errorf("for %d: there is room for %d, want %d to %d", tc.size, n, tc.least, tc.most)
+			}
+		}
+		v.Close()
+		if n := v.Room(); n != 0 {
+			t.Errorf("for %d: there is room for %d after Close", tc.size, n)
+		}
+	}
+}
+
 // Of more tokens than there is room for, each asked for in turn, those that have room are not driven out just before they
 // are asked for again.
 func TestMoreTokensThanRoomInTurn(t *testing.T) {
