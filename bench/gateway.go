@@ -23,6 +23,7 @@ type caddy struct {
 	*process
 	admin string // addresses
 	sites map[string]string
+	text  string // its Caddyfile
 }
 
 // startCaddy starts a Caddy with global options and sites, each by its name: the directives of a Caddyfile.
@@ -38,6 +39,7 @@ func (b *bench) startCaddy(ctx context.Context, name, binary string, environment
 		c.sites[site] = loopback(port)
 		text += fmt.Sprintf("\nhttp://:%d {\n\tbind 127.0.0.1\n%s\n}\n", port, directives)
 	}
+	c.text = text
 	file := filepath.Join(b.dir, name+".caddyfile")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
@@ -47,6 +49,17 @@ func (b *bench) startCaddy(ctx context.Context, name, binary string, environment
 		return nil, err
 	}
 	return c, c.waitFor(ctx, "it serves its configuration", func() bool { return c.serves(ctx) })
+}
+
+// reload has it load its configuration anew. A gateway has then forgotten every token.
+func (c *caddy) reload(ctx context.Context) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+c.admin+"/load", strings.NewReader(c.text))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "text/caddyfile")
+	r.Header.Set("Cache-Control", "must-revalidate") // although it is the same
+	return exchange(r, nil)
 }
 
 // serves says whether the configuration is loaded. Caddy's admin endpoint answers before that, with null.

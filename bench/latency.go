@@ -45,6 +45,9 @@ func (b *bench) measureLatencies(ctx context.Context) error {
 	}
 	for range b.plan.latencyRounds {
 		for _, v := range order {
+			if err := v.prepare(ctx); err != nil {
+				return fmt.Errorf("%s: %w", v.name, err)
+			}
 			took, err := v.steadily(ctx, rates[v], b.plan.latency)
 			for try := 1; onlyUnavailable(err) && try < b.plan.tries; try++ {
 				b.dropped = append(b.dropped, v.name+": some answers at a steady rate were 503")

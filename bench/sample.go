@@ -39,6 +39,9 @@ func (e errDisturbed) Error() string { return string(e) }
 // was kept from its processor for so long that it could not ask its store answers 503, or nothing yet; that sample is dropped
 // too.
 func (b *bench) measure(ctx context.Context, v *variant, lasting time.Duration) (*sample, error) {
+	if err := v.prepare(ctx); err != nil {
+		return nil, fmt.Errorf("%s: %w", v.name, err)
+	}
 	before, err := b.usage(v.server)
 	if err != nil {
 		return nil, err
@@ -65,6 +68,13 @@ func (b *bench) measure(ctx context.Context, v *variant, lasting time.Duration) 
 		return nil, errDisturbed(fmt.Sprintf("%s: others used %.0f %% of a core meanwhile", v.name, 100*foreign))
 	}
 	return &sample{requests: report.requests, lasted: report.lasted, cpu: after.server - before.server}, nil
+}
+
+func (v *variant) prepare(ctx context.Context) error {
+	if v.before == nil {
+		return nil
+	}
+	return v.before(ctx)
 }
 
 // A usage is how much CPU time has been used so far.

@@ -15,11 +15,12 @@ type variant struct {
 	group    group
 	server   *process
 	address  string
-	requests string // a file for wrk.lua
-	status   int    // the right one, of every answer
-	base     string // the variant that it is compared with; none: of itself
-	quick    bool   // measured by make bench-quick too
-	latency  bool   // measured at a steady rate too
+	requests string                      // a file for wrk.lua
+	status   int                         // the right one, of every answer
+	base     string                      // the variant that it is compared with; none: of itself
+	quick    bool                        // measured by make bench-quick too
+	latency  bool                        // measured at a steady rate too
+	before   func(context.Context) error // is done before each sample; nil: nothing
 
 	sent    int       // how many of the requests were sent so far
 	samples []*sample // of all heats
@@ -38,6 +39,7 @@ const (
 const (
 	bareProxy     = "bare Caddy"
 	sameBuild     = "the gateway's build, reverse_proxy alone"
+	sameHeaders   = "the same, the identity headers by request_header"
 	openProxy     = "the gateway, no authorization"
 	rememberedOne = "remembered, 1 token"
 	rememberedFew = "remembered, 1,000 tokens"
@@ -117,7 +119,11 @@ func (b *bench) setUpBare(ctx context.Context) (err error) {
 	if b.bare, err = b.startCaddy(ctx, "stock", b.binaries.stock, nil, "", sites); err != nil {
 		return err
 	}
-	b.same, err = b.startCaddy(ctx, "same-build", b.binaries.gateway, nil, "", map[string]string{"proxy": sites["proxy"]})
+	b.same, err = b.startCaddy(ctx, "same-build", b.binaries.gateway, nil, "", map[string]string{
+		"proxy": sites["proxy"],
+		"headers": "\trequest_header -Authorization\n\trequest_header X-Deployment-Id " + deployment +
+			"\n\trequest_header X-Deployment-Key-Id AAAAAAAAAAAAAAAAAAAAAAAAAAAA\n\trequest_header X-Deployment-Scopes \"deploy airflow:read airflow:write\"\n" + sites["proxy"],
+	})
 	return err
 }
 
@@ -142,6 +148,7 @@ func (b *bench) setUpEmbedded(ctx context.Context) error {
 	for _, v := range []variant{
 		{name: bareProxy, server: b.bare.process, address: b.bare.sites["proxy"], quick: true, latency: true},
 		{name: sameBuild, base: bareProxy, server: b.same.process, address: b.same.sites["proxy"], quick: true},
+		{name: sameHeaders, base: sameBuild, server: b.same.process, address: b.same.sites["headers"], quick: true},
 		{name: openProxy, base: sameBuild, server: gateway.process, address: gateway.sites[siteOpen], quick: true},
 		{name: rememberedFew, base: sameBuild, server: gateway.process, address: gateway.sites[siteAuth], quick: true, latency: true},
 	} {
@@ -171,8 +178,8 @@ func (b *bench) fill(ctx context.Context, gateway *caddy, count int) ([]string, 
 	return tokens, keys, err
 }
 
-// setUpRedis adds what is measured on Redis: gateways on one Redis take the same tokens, so that those which remember all
-// and those which remember next to none get the same requests.
+// setUpRedis adds what is measured on Redis: gateways on one Redis take the same tokens, so that the one which remembers all
+// and the one which has forgotten them get the same requests.
 func (b *bench) setUpRedis(ctx context.Context) error {
 	_, redis, err := b.startRedis(ctx, "redis")
 	if err != nil {
@@ -192,8 +199,7 @@ func (b *bench) setUpRedis(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Of the tokens that this one remembers, hardly any comes again before it has made room for others.
-	forgetful, err := b.startGateway(ctx, "forgetful", b.binaries.gateway, b.redis, "cache_size 1000")
+	forgetful, err := b.startGateway(ctx, "forgetful", b.binaries.gateway, b.redis)
 	if err != nil {
 		return err
 	}
@@ -209,7 +215,7 @@ func (b *bench) setUpRedis(ctx context.Context) error {
 	}{
 		{variant{name: onRedis, server: b.onRedis.process, address: b.onRedis.sites[siteAuth], latency: true}, few},
 		{variant{name: b.rememberedAll(), server: roomy.process, address: roomy.sites[siteAuth], quick: true, latency: true}, all},
-		{variant{name: newVariant("ES256"), server: forgetful.process, address: forgetful.sites[siteAuth], quick: true, latency: true}, all},
+		{variant{name: newVariant("ES256"), server: forgetful.process, address: forgetful.sites[siteAuth], before: forgetful.reload, quick: true, latency: true}, all},
 		{variant{name: checkVariant("ES256"), server: b.bare.process, address: b.bare.sites["verify ES256"], quick: true}, few},
 		{variant{name: withoutPGO, server: plain.process, address: plain.sites[siteAuth]}, few},
 	} {
@@ -230,7 +236,7 @@ func (b *bench) setUpAlgorithms(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		gateway, err := b.startGateway(ctx, algorithm, b.binaries.gateway, "redis://"+redis, "cache_size 1000", "signing_algorithm "+algorithm)
+		gateway, err := b.startGateway(ctx, algorithm, b.binaries.gateway, "redis://"+redis, "signing_algorithm "+algorithm)
 		if err != nil {
 			return err
 		}
@@ -241,7 +247,7 @@ func (b *bench) setUpAlgorithms(ctx context.Context) error {
 		b.byAlgorithm[algorithm], b.tokensBy[algorithm] = gateway, tokens
 		err = b.add(variant{
 			name: newVariant(algorithm), base: sameBuild, group: proxied, server: gateway.process, address: gateway.sites[siteAuth],
-			status: http.StatusOK,
+			status: http.StatusOK, before: gateway.reload,
 		}, reads(deployment, tokens))
 		if err != nil {
 			return err

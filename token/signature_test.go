@@ -8,6 +8,9 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
+	"go/ast"
+	"go/parser"
+	gotoken "go/token"
 	"math/big"
 	"strconv"
 	"strings"
@@ -102,5 +105,35 @@ func TestOneSignatureOfEachText(t *testing.T) {
 		if _, err := newVerifier(t, nil).Verify(ring, signed+"."+b64(string(other))); !errors.Is(err, token.ErrSignature) || token.Proven(err) {
 			t.Errorf("%s: got %v, want ErrSignature", name, err)
 		}
+	}
+}
+
+// TestSignaturesAreComparedInConstantTime looks into the source: the signature that is made to prove a token is a secret, and
+// what is done with it besides the one comparison would be told by its time.
+func TestSignaturesAreComparedInConstantTime(t *testing.T) {
+	t.Parallel()
+	file := must(parser.ParseFile(gotoken.NewFileSet(), "signature.go", nil, parser.SkipObjectResolution))
+	used, compared := 0, 0
+	for _, declared := range file.Decls {
+		prove, ok := declared.(*ast.FuncDecl)
+		if !ok || prove.Name.Name != "prove" {
+			continue
+		}
+		ast.Inspect(prove.Body, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.Ident:
+				if n.Name == "own" {
+					used++
+				}
+			case *ast.CallExpr:
+				if f, ok := n.Fun.(*ast.SelectorExpr); ok && f.Sel.Name == "ConstantTimeCompare" {
+					compared++
+				}
+			}
+			return true
+		})
+	}
+	if used != 2 || compared != 1 {
+		t.Errorf("the signature is named %d times and compared in constant time %d times, want it made and compared", used, compared)
 	}
 }
