@@ -2,8 +2,7 @@
 
 # One set of build flags for tests, vet, staticcheck and the Caddy that lint runs: another set compiles Caddy once more,
 # which takes minutes. -buildvcs=false: what is built here is for use here, and a checkout of another owner fails on it.
-# -pgo=off: with its profile all that cmd/caddy imports would be compiled once more; make bench does that by itself.
-FLAGS := $(strip $(filter-out -race -buildvcs=false -pgo=off,$(shell go env GOFLAGS)) -buildvcs=false -pgo=off)
+FLAGS := $(strip $(filter-out -race -buildvcs=false,$(shell go env GOFLAGS)) -buildvcs=false)
 export GOFLAGS := $(FLAGS) -race
 
 # What to test, and more arguments for go test: make test PKG=./token ARGS='-run Verify -v'. The tests with real Airflows
@@ -131,7 +130,7 @@ bench-quick: needs ## print the main figures of make bench, in 2 minutes
 	go run ./bench -quick
 
 pgo: needs ## make the compiler's profile of the gateway anew, of the load of make bench
-	go run ./bench -profile cmd/caddy/default.pgo
+	go run ./bench -profile cmd/caddy/gateway.pgo
 
 bench-go: ## run the Go benchmarks
 	go test -run '^$$' -bench . -benchmem ./keystore/... ./token ./caddymodule

@@ -40,7 +40,7 @@ func TestBenchInSmall(t *testing.T) {
 		longest: 10 * time.Minute, whole: true, rounds: 1, sample: time.Second, tries: 20, latencyRounds: 1, latency: 500 * time.Millisecond,
 		many: 2_000, pools: map[string]int{"EdDSA": 1_000, "RS256": 1_000},
 		growth: growthPlan{keys: []int{1_000, 2_000}, rounds: 1, steady: 100 * time.Millisecond, peaks: 1, starts: 1, nodes: 2},
-	}, t.TempDir(), binaries{stock: stock, gateway: caddy, noProfile: caddy, fosite: fosite})
+	}, t.TempDir(), binaries{stock: stock, gateway: caddy, profiled: caddy, fosite: fosite})
 	b.foreign = 1e9
 	defer b.processes.endAll()
 	if err := b.measureAll(t.Context()); err != nil {

@@ -10,13 +10,15 @@ import (
 
 // binaries are the servers that are compiled here: as users have them, without the race detector.
 type binaries struct {
-	stock     string // Caddy's standard modules alone, without a profile
-	gateway   string // with the profile of cmd/caddy, if there is one
-	noProfile string // the gateway without it
-	fosite    string
+	stock    string // Caddy's standard modules alone, without a profile
+	gateway  string
+	profiled string // the gateway, compiled with its profile
+	fosite   string
 }
 
-const profile = "cmd/caddy/default.pgo"
+// profile is the one that make pgo writes. Its name is not default.pgo, with which the go command would take it by itself: whether it
+// pays is for users to try.
+const profile = "cmd/caddy/gateway.pgo"
 
 // build compiles the binaries, below bin/bench. A first time takes some minutes.
 func build(ctx context.Context) (binaries, error) {
@@ -28,11 +30,11 @@ func build(ctx context.Context) (binaries, error) {
 		return binaries{}, err
 	}
 	in := func(name string) string { return filepath.Join(dir, name) }
-	all := binaries{in("stock"), in("gateway"), in("gateway-no-profile"), in("fosite")}
+	all := binaries{in("stock"), in("gateway"), in("gateway-profiled"), in("fosite")}
 	for _, one := range []struct{ out, module, from, profile string }{
 		{all.stock, ".", "./bench/stock", "off"},
-		{all.gateway, ".", "./cmd/caddy", "auto"},
-		{all.noProfile, ".", "./cmd/caddy", "off"},
+		{all.gateway, ".", "./cmd/caddy", "off"},
+		{all.profiled, ".", "./cmd/caddy", profile},
 		{all.fosite, "bench/fosite", ".", "off"},
 	} {
 		cmd := exec.CommandContext(ctx, "go", "build", "-C", one.module, "-race=false", "-trimpath", "-pgo="+one.profile, "-o", one.out, one.from)
@@ -43,10 +45,4 @@ func build(ctx context.Context) (binaries, error) {
 		}
 	}
 	return all, nil
-}
-
-// hasProfile says whether the gateway is built with a profile.
-func hasProfile() bool {
-	_, err := os.Stat(profile)
-	return err == nil
 }

@@ -20,7 +20,7 @@ type heat struct {
 // heats are who is measured beside whom, by name, and how often. What few care about or what has much room comes less often.
 func (b *bench) heats() []heatPlan {
 	return []heatPlan{
-		{1, []string{openProxy, rememberedFew, sameBuild, sameHeaders, bareProxy, withoutPGO}},
+		{1, []string{openProxy, rememberedFew, sameBuild, sameHeaders, bareProxy, profiledProxy, profiledFew}},
 		{2, []string{rememberedOne, b.rememberedAll(), sameBuild, onRedis}},
 		{2, []string{bareProxy, checkVariant("ES256"), newVariant("ES256"), sameBuild, newVariant("EdDSA"), newVariant("RS256")}},
 		{2, []string{bareProxy, forwardAuth}},

@@ -3,7 +3,7 @@
 //
 //	make bench          all of it, in at most 15 minutes once it is compiled; writes docs/benchmarks.md
 //	make bench-quick    the main variants in few rounds, in 2 minutes; writes nothing
-//	make pgo            the profile of the gateway under the load of the bench: cmd/caddy/default.pgo
+//	make pgo            the profile of the gateway under the load of the bench: cmd/caddy/gateway.pgo
 //
 // It needs Linux with two cores, wrk, haproxy and redis-server. How it measures is in docs/benchmarks.md.
 package main
@@ -37,6 +37,7 @@ type bench struct {
 
 	bare        *caddy
 	same        *caddy // the gateway's binary, without a gateway
+	profiled    *caddy // the same, compiled with its profile
 	onRedis     *caddy
 	roomy       *caddy // remembers all tokens
 	redis       string // URL of the Redis that these two are on

@@ -23,7 +23,7 @@ func (b *bench) profile(ctx context.Context, file string) error {
 		return err
 	}
 	b.redis = "redis://" + redis
-	gateway, err := b.startGateway(ctx, "gateway", b.binaries.noProfile, b.redis)
+	gateway, err := b.startGateway(ctx, "gateway", b.binaries.gateway, b.redis)
 	if err != nil {
 		return err
 	}

@@ -47,19 +47,15 @@ func (b *bench) conditions(ctx context.Context) string {
 	if first("git", "status", "--porcelain", "--untracked-files=no") != "unknown" {
 		commit += " and what was changed since"
 	}
-	withProfile := "without a profile"
-	if hasProfile() {
-		withProfile = "with its profile"
-	}
 	total := 0
 	for _, v := range b.variants {
 		total += len(values(v.samples, (*sample).rate))
 	}
 	return fmt.Sprintf("Measured on %s, at commit %s, %s, on %d cores of %s, %s %s; Caddy %s, %s, Redis %s. "+
-		"The gateway is built %s. %d rounds, %d samples of %s; %d more were dropped, since others had more than %.0f %% of a core.",
+		"%d rounds, %d samples of %s; %d more were dropped, since others had more than %.0f %% of a core.",
 		time.Now().UTC().Format("2 January 2006"), commit, runtime.Version(), runtime.NumCPU(), processorName(), first("uname", "-sr"), runtime.GOARCH,
 		word(first(b.binaries.stock, "version"), 0), first("haproxy", "-v"), word(first("redis-server", "--version"), 2),
-		withProfile, b.rounds, total, b.plan.sample, len(b.dropped), 100*b.foreign)
+		b.rounds, total, b.plan.sample, len(b.dropped), 100*b.foreign)
 }
 
 // word is one of the words of a line.

@@ -44,7 +44,8 @@ const (
 	rememberedOne = "remembered, 1 token"
 	rememberedFew = "remembered, 1,000 tokens"
 	onRedis       = "remembered, 1,000 tokens, Redis"
-	withoutPGO    = "remembered, 1,000 tokens, no profile"
+	profiledProxy = "the gateway's build with its profile, reverse_proxy alone"
+	profiledFew   = "remembered, 1,000 tokens, Redis, built with its profile"
 	bareHAProxy   = "bare HAProxy"
 	respondToPost = "Caddy, respond to the same POST"
 	forwardAuth   = "Caddy, forward_auth to a trivial service"
@@ -119,6 +120,9 @@ func (b *bench) setUpBare(ctx context.Context) (err error) {
 	if b.bare, err = b.startCaddy(ctx, "stock", b.binaries.stock, nil, "", sites); err != nil {
 		return err
 	}
+	if b.profiled, err = b.startCaddy(ctx, "same-build-profiled", b.binaries.profiled, nil, "", map[string]string{"proxy": sites["proxy"]}); err != nil {
+		return err
+	}
 	b.same, err = b.startCaddy(ctx, "same-build", b.binaries.gateway, nil, "", map[string]string{
 		"proxy": sites["proxy"],
 		"headers": "\trequest_header -Authorization\n\trequest_header X-Deployment-Id " + deployment +
@@ -148,6 +152,7 @@ func (b *bench) setUpEmbedded(ctx context.Context) error {
 	for _, v := range []variant{
 		{name: bareProxy, server: b.bare.process, address: b.bare.sites["proxy"], quick: true, latency: true},
 		{name: sameBuild, base: bareProxy, server: b.same.process, address: b.same.sites["proxy"], quick: true},
+		{name: profiledProxy, base: bareProxy, server: b.profiled.process, address: b.profiled.sites["proxy"]},
 		{name: sameHeaders, base: sameBuild, server: b.same.process, address: b.same.sites["headers"], quick: true},
 		{name: openProxy, base: sameBuild, server: gateway.process, address: gateway.sites[siteOpen], quick: true},
 		{name: rememberedFew, base: sameBuild, server: gateway.process, address: gateway.sites[siteAuth], quick: true, latency: true},
@@ -203,7 +208,7 @@ func (b *bench) setUpRedis(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	plain, err := b.startGateway(ctx, "no-profile", b.binaries.noProfile, b.redis)
+	profiled, err := b.startGateway(ctx, "profiled", b.binaries.profiled, b.redis)
 	if err != nil {
 		return err
 	}
@@ -217,14 +222,14 @@ func (b *bench) setUpRedis(ctx context.Context) error {
 		{variant{name: b.rememberedAll(), server: roomy.process, address: roomy.sites[siteAuth], quick: true, latency: true}, all},
 		{variant{name: newVariant("ES256"), server: forgetful.process, address: forgetful.sites[siteAuth], before: forgetful.reload, quick: true, latency: true}, all},
 		{variant{name: checkVariant("ES256"), server: b.bare.process, address: b.bare.sites["verify ES256"], quick: true}, few},
-		{variant{name: withoutPGO, server: plain.process, address: plain.sites[siteAuth]}, few},
+		{variant{name: profiledFew, server: profiled.process, address: profiled.sites[siteAuth]}, few},
 	} {
 		v.base, v.group, v.status = sameBuild, proxied, http.StatusOK
 		if err := b.add(v.variant, v.requests); err != nil {
 			return err
 		}
 	}
-	b.find(withoutPGO).base, b.find(checkVariant("ES256")).base = bareProxy, bareProxy
+	b.find(profiledFew).base, b.find(checkVariant("ES256")).base = bareProxy, bareProxy
 	return nil
 }
 

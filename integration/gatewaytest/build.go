@@ -42,7 +42,7 @@ func build(name, race string) (string, error) {
 		caddyDir = dir
 	}
 	binary := filepath.Join(caddyDir, name)
-	cmd := exec.Command("go", "build", race, "-buildvcs=false", "-pgo=off", "-o", binary, "github.com/deploymentkeys/gateway/cmd/caddy")
+	cmd := exec.Command("go", "build", race, "-buildvcs=false", "-o", binary, "github.com/deploymentkeys/gateway/cmd/caddy")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build cmd/caddy: %w\n%s", err, out)
 	}

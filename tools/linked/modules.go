@@ -113,7 +113,7 @@ func listPackages(dir string, to target) ([]listedPackage, error) {
 	cmd := exec.Command("go", "list", "-deps", "-tags", to.tags, "-json=ImportPath,Dir,Imports,Standard,Module", mainPackage)
 	cmd.Dir = dir
 	// What this environment has set for builds must not decide what is listed.
-	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly -pgo=off", "GOWORK=off", "GOOS="+to.system, "GOARCH="+to.arch, "CGO_ENABLED="+cgo)
+	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off", "GOOS="+to.system, "GOARCH="+to.arch, "CGO_ENABLED="+cgo)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
