@@ -1,15 +1,18 @@
 package integration
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"maps"
+	"math/big"
 	"net/http"
 	"strings"
 	"testing"
@@ -83,16 +86,20 @@ func (f *forger) byHMAC(header map[string]any, secret []byte) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// by signs with a private key as ES256 does.
+// by signs with a private key as the gateway does with ES256.
 func (f *forger) by(private *ecdsa.PrivateKey, header map[string]any) string {
 	f.t.Helper()
 	text := f.unsigned(header)
 	sum := sha256.Sum256([]byte(text))
-	r, s, err := ecdsa.Sign(rand.Reader, private, sum[:])
+	der, err := private.Sign(nil, sum[:], crypto.SHA256) // nil: RFC 6979
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	signature := append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
+	var pair struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(der, &pair); err != nil {
+		f.t.Fatal(err)
+	}
+	signature := append(pair.R.FillBytes(make([]byte, 32)), pair.S.FillBytes(make([]byte, 32))...)
 	return text + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 

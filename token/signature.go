@@ -26,7 +26,7 @@ func (k *SigningKey) sign(text string) ([]byte, error) {
 
 // prove says whether a signature over a text is the key's own. Of ES256 and EdDSA the key makes it once more:
 // of each text there is one signature (RFC 6979, RFC 8032 section 5.1.6), every node has the private
-// keys, and to sign takes half of the time that it takes to verify, or less. So what is accepted is a part of
+// keys, and to sign takes half of the time that it takes to verify, about. So what is accepted is a part of
 // what a verifier with the public key accepts, and without the second form that each ECDSA signature
 // has. With RS256 to verify is what is quick.
 //
