@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/token"
 )
@@ -24,11 +25,11 @@ const userClient = "deployment-keys-user"
 // also says whether it was the previous secret. A key whose Deployment is gone, or was altered, is none:
 // who can write the store may have kept its record from ending with the Deployment.
 func (a *App) authenticate(ctx context.Context, id, secret string) (key *keystore.Key, isPrevious bool, err error) {
-	n, err := a.opened(ctx)
+	n, err := a.node.Node(ctx)
 	if err != nil {
 		return nil, false, err
 	}
-	if key, isPrevious, err = n.view.Authenticate(ctx, id, secret, a.maxStaleness); err != nil {
+	if key, isPrevious, err = n.View.Authenticate(ctx, id, secret, a.maxStaleness); err != nil {
 		return nil, false, err
 	}
 	if _, err = a.deploymentOf(ctx, n, key); err != nil {
@@ -39,8 +40,8 @@ func (a *App) authenticate(ctx context.Context, id, secret string) (key *keystor
 
 // deploymentOf is the Deployment of a key that has authenticated itself. The error is
 // [keystore.ErrCredentials] when it was deleted.
-func (a *App) deploymentOf(ctx context.Context, n *node, key *keystore.Key) (*keystore.Deployment, error) {
-	deployment, err := n.view.Deployment(ctx, key.DeploymentID, a.maxStaleness)
+func (a *App) deploymentOf(ctx context.Context, n *node.Node, key *keystore.Key) (*keystore.Deployment, error) {
+	deployment, err := n.View.Deployment(ctx, key.DeploymentID, a.maxStaleness)
 	if errors.Is(err, keystore.ErrNotFound) {
 		return nil, keystore.ErrCredentials
 	}
@@ -48,10 +49,19 @@ func (a *App) deploymentOf(ctx context.Context, n *node, key *keystore.Key) (*ke
 }
 
 // used notes for what a key was used, by a request that was accepted, in a second of Unix time.
-func (a *App) used(key *keystore.Key, kind useKind, second int64, r *http.Request) {
-	if n := a.node.Load(); n != nil {
-		n.uses.note(key, kind, second, r)
+func (a *App) used(key *keystore.Key, kind node.Use, second int64, r *http.Request) {
+	if n, err := a.node.Now(); err == nil && !n.Used(key, kind, second) {
+		n.RecordUse(key, kind, second, clientIP(r))
 	}
+}
+
+// ring is the signing keys, as far as this node knows them.
+func (a *App) ring(ctx context.Context) (*token.Ring, error) {
+	n, err := a.node.Node(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return n.Ring(ctx, a.maxStaleness)
 }
 
 // audienceFor is the audience of a token for which that one was asked, or none.
@@ -66,11 +76,11 @@ func (a *App) audienceFor(asked string) (string, bool) {
 // valid: never longer than the key. The error is [keystore.ErrCredentials] when the key was deleted
 // since, with its Deployment, and [keystore.ErrExpired] when its time came since.
 func (a *App) issue(ctx context.Context, key *keystore.Key, audience string, scopes keystore.Scopes) (string, time.Duration, error) {
-	n, err := a.opened(ctx)
+	n, err := a.node.Node(ctx)
 	if err != nil {
 		return "", 0, err
 	}
-	cutoff, err := n.view.Cutoff(ctx, a.maxStaleness)
+	cutoff, err := n.View.Cutoff(ctx, a.maxStaleness)
 	if err != nil {
 		return "", 0, err
 	}
@@ -103,11 +113,11 @@ func (a *App) issue(ctx context.Context, key *keystore.Key, audience string, sco
 // issueForUser makes the access token of a user. It names no Deployment and no scope: what it may do
 // is the user's role in the Deployment of each request.
 func (a *App) issueForUser(ctx context.Context, user string) (string, error) {
-	n, err := a.opened(ctx)
+	n, err := a.node.Node(ctx)
 	if err != nil {
 		return "", err
 	}
-	cutoff, err := n.view.Cutoff(ctx, a.maxStaleness)
+	cutoff, err := n.View.Cutoff(ctx, a.maxStaleness)
 	if err != nil {
 		return "", err
 	}
@@ -124,7 +134,7 @@ func (a *App) issueForUser(ctx context.Context, user string) (string, error) {
 
 // sign completes the claims of a new token.
 func (a *App) sign(ctx context.Context, claims token.Claims) (string, error) {
-	ring, err := a.signing.ring(ctx)
+	ring, err := a.ring(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -159,16 +169,20 @@ func (a *App) identify(ctx context.Context, cred credential, deployment string) 
 // know may be from another node that has made one. The cause of an invalid_token is an error of
 // [token.Verifier.Verify].
 func (a *App) prove(ctx context.Context, raw string) (token.Verified, *refusal) {
-	ring, err := a.signing.ring(ctx)
+	n, err := a.node.Node(ctx)
+	if err != nil {
+		return token.Verified{}, unavailable(err)
+	}
+	ring, err := n.Ring(ctx, a.maxStaleness)
 	if err != nil {
 		return token.Verified{}, unavailable(err)
 	}
 	verified, err := a.verifier.Verify(ring, raw)
 	if errors.Is(err, token.ErrUnknownKey) {
-		if unread := a.signing.reload(ctx); unread != nil {
+		if unread := n.ReloadRing(ctx); unread != nil {
 			return token.Verified{}, unavailable(unread)
 		}
-		if ring, err = a.signing.ring(ctx); err != nil {
+		if ring, err = n.Ring(ctx, a.maxStaleness); err != nil {
 			return token.Verified{}, unavailable(err)
 		}
 		verified, err = a.verifier.Verify(ring, raw)
@@ -183,7 +197,7 @@ func (a *App) prove(ctx context.Context, raw string) (token.Verified, *refusal) 
 // was not revoked in any way. Of a key's token the answer is for the key's Deployment, whichever was
 // asked for.
 func (a *App) holder(ctx context.Context, verified *token.Verified, deployment string) (id identity, refused *refusal) {
-	n, err := a.opened(ctx)
+	n, err := a.node.Node(ctx)
 	if err != nil {
 		return identity{}, unavailable(err)
 	}
@@ -203,8 +217,8 @@ func (a *App) holder(ctx context.Context, verified *token.Verified, deployment s
 }
 
 // keyHolder is the key that a token is of, and what it may do with the token.
-func (a *App) keyHolder(ctx context.Context, n *node, verified *token.Verified) (identity, *refusal) {
-	key, err := n.view.Key(ctx, verified.ClientID, a.maxStaleness)
+func (a *App) keyHolder(ctx context.Context, n *node.Node, verified *token.Verified) (identity, *refusal) {
+	key, err := n.View.Key(ctx, verified.ClientID, a.maxStaleness)
 	if err != nil {
 		return identity{}, keyRefusal(err, errors.Is(err, keystore.ErrNotFound) && a.deploymentGone(ctx, n, verified.DeploymentID))
 	}
@@ -215,11 +229,11 @@ func (a *App) keyHolder(ctx context.Context, n *node, verified *token.Verified) 
 	if key.Expired(now) {
 		return identity{}, expiredKey(key)
 	}
-	deployment, err := n.view.Deployment(ctx, key.DeploymentID, a.maxStaleness)
+	deployment, err := n.View.Deployment(ctx, key.DeploymentID, a.maxStaleness)
 	if err != nil {
 		return identity{}, deploymentRefusal(err)
 	}
-	cutoff, err := n.view.Cutoff(ctx, a.maxStaleness)
+	cutoff, err := n.View.Cutoff(ctx, a.maxStaleness)
 	if err != nil {
 		return identity{}, unavailable(err)
 	}
@@ -253,14 +267,14 @@ func merge(verified *token.Verified, key *keystore.Key, deployment *keystore.Dep
 
 // deploymentGone says why a key is gone. It must not be asked in an outage, where it would only wait
 // for the store once more.
-func (a *App) deploymentGone(ctx context.Context, n *node, id string) bool {
-	_, err := n.view.Deployment(ctx, id, a.maxStaleness)
+func (a *App) deploymentGone(ctx context.Context, n *node.Node, id string) bool {
+	_, err := n.View.Deployment(ctx, id, a.maxStaleness)
 	return errors.Is(err, keystore.ErrNotFound)
 }
 
 // userAlive says whether a user's token was revoked, wherever it is to be used.
-func (a *App) userAlive(ctx context.Context, n *node, verified *token.Verified) *refusal {
-	cutoff, err := n.view.Cutoff(ctx, a.maxStaleness)
+func (a *App) userAlive(ctx context.Context, n *node.Node, verified *token.Verified) *refusal {
+	cutoff, err := n.View.Cutoff(ctx, a.maxStaleness)
 	if err != nil {
 		return unavailable(err)
 	}
@@ -271,7 +285,7 @@ func (a *App) userAlive(ctx context.Context, n *node, verified *token.Verified) 
 }
 
 // userIn is what the user of a token may do in a Deployment: what their role there allows.
-func (a *App) userIn(ctx context.Context, n *node, verified *token.Verified, deploymentID string) (identity, *refusal) {
+func (a *App) userIn(ctx context.Context, n *node.Node, verified *token.Verified, deploymentID string) (identity, *refusal) {
 	if deploymentID == "" {
 		return identity{}, refuse(codeInsufficientScope, "a user's access token is not accepted here, where a request is of no one Deployment; use that of a key")
 	}
@@ -280,7 +294,7 @@ func (a *App) userIn(ctx context.Context, n *node, verified *token.Verified, dep
 	if keystore.ValidateDeploymentID(deploymentID) != nil {
 		return identity{}, notMember(user, "this Deployment")
 	}
-	member, err := n.view.Member(ctx, deploymentID, user, a.maxStaleness)
+	member, err := n.View.Member(ctx, deploymentID, user, a.maxStaleness)
 	switch {
 	case errors.Is(err, keystore.ErrNotFound):
 		return identity{}, notMember(user, "Deployment "+deploymentID)
@@ -289,7 +303,7 @@ func (a *App) userIn(ctx context.Context, n *node, verified *token.Verified, dep
 	case err != nil:
 		return identity{}, unavailable(err)
 	}
-	deployment, err := n.view.Deployment(ctx, deploymentID, a.maxStaleness)
+	deployment, err := n.View.Deployment(ctx, deploymentID, a.maxStaleness)
 	if err != nil {
 		return identity{}, deploymentRefusal(err)
 	}
@@ -302,8 +316,8 @@ func (a *App) userIn(ctx context.Context, n *node, verified *token.Verified, dep
 }
 
 // revoked says whether this one token was revoked.
-func (a *App) revoked(ctx context.Context, n *node, verified *token.Verified) *refusal {
-	revoked, err := n.view.TokenRevoked(ctx, verified.ID, a.maxStaleness)
+func (a *App) revoked(ctx context.Context, n *node.Node, verified *token.Verified) *refusal {
+	revoked, err := n.View.TokenRevoked(ctx, verified.ID, a.maxStaleness)
 	switch {
 	case err != nil:
 		return unavailable(err)

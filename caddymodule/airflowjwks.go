@@ -84,7 +84,7 @@ func (h *AirflowJWKS) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyh
 			"error": codeInvalidRequest, "error_description": "the method must be GET",
 		})
 	}
-	ring, err := h.app.signing.ring(r.Context())
+	ring, err := h.app.ring(r.Context())
 	if err != nil {
 		refused := unavailable(err)
 		h.app.report(refused)

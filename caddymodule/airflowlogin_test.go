@@ -17,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -105,7 +106,7 @@ func newTestLogin(f *fakeAirflow) *AirflowLogin {
 	session.client.Transport = f
 	return &AirflowLogin{
 		Deployment: "dep1", path: "/etl", session: session,
-		app: &App{logger: zap.NewNop(), faults: zap.NewNop()},
+		app: &App{logger: zap.NewNop(), faults: zap.NewNop(), node: node.NewHandle()},
 	}
 }
 

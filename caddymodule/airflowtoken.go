@@ -176,7 +176,7 @@ func (h *AirflowToken) roleOf(scopes keystore.Scopes) (string, bool) {
 // issueForAirflow makes the token by which the gateway acts for somebody at the Airflow of their
 // Deployment.
 func (a *App) issueForAirflow(ctx context.Context, id *identity, role string, lifetime time.Duration) (string, error) {
-	ring, err := a.signing.ring(ctx)
+	ring, err := a.ring(ctx)
 	if err != nil {
 		return "", err
 	}

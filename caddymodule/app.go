@@ -7,13 +7,13 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/internal/redact"
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/token"
@@ -99,14 +99,12 @@ type App struct {
 	logger   *zap.Logger
 	faults   *zap.Logger // for what could be said with every request: once a second
 	issuer   string
-	place    storePlace
-	signing  *signing
+	place    node.Place
+	node     *node.Handle
+	signing  keystore.SigningPolicy
 	verifier *token.Verifier
 	events   *announcer
-	node     atomic.Pointer[node] // nil until Start
-	open     chan struct{}        // closed when node is there
-	release  func()               // gives the node back; nil until Start
-	purgedTo string               // Deployment up to which expired keys were looked for; of upkeep's goroutine
+	purgedTo string // Deployment up to which expired keys were looked for; of upkeep's goroutine
 
 	identityWanted bool // by a handler of this configuration that comes after deployment_auth
 
@@ -149,7 +147,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // configuration, beside a gateway that is running.
 func (a *App) Provision(ctx caddy.Context) (err error) {
 	a.ctx, a.logger = ctx, ctx.Logger()
-	a.open = make(chan struct{})
+	a.node = node.NewHandle()
 	a.faults = a.logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
 		return zapcore.NewSamplerWithOptions(core, time.Second, 1, 0)
 	}))
@@ -194,8 +192,11 @@ func (a *App) Provision(ctx caddy.Context) (err error) {
 	if err = metrics.register(ctx.GetMetricsRegistry()); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	a.verifier, err = token.NewVerifier(token.Options{Issuer: a.issuer, Audiences: a.Audiences, CacheSize: a.CacheSize})
-	return err
+	if a.verifier, err = token.NewVerifier(token.Options{Issuer: a.issuer, Audiences: a.Audiences, CacheSize: a.CacheSize}); err != nil {
+		return err
+	}
+	a.node.Remembered = a.verifier.Remembered
+	return nil
 }
 
 // provisionTimes checks the durations, and makes of them how signing keys live.
@@ -219,12 +220,11 @@ func (a *App) provisionTimes() (err error) {
 	if err != nil {
 		return err
 	}
-	a.signing = &signing{node: a.opened, maxStaleness: a.maxStaleness, now: time.Now, policy: keystore.SigningPolicy{
+	a.signing = keystore.SigningPolicy{
 		Algorithm:     a.SigningAlgorithm,
 		TokenLifetime: max(a.tokenLifetime, a.userTokenLifetime),
 		RotateEvery:   rotation,
-		Generate:      generateSigningKey,
-	}}
+	}
 	return nil
 }
 
@@ -233,22 +233,22 @@ func (a *App) provisionTimes() (err error) {
 func (a *App) Start() error {
 	ctx, cancel := context.WithTimeout(context.Background(), keystore.ChangeTimeout)
 	defer cancel()
-	n, release, err := a.place.open(ctx)
+	n, err := a.node.Open(ctx, a.place, nil)
 	if err != nil {
 		return err
 	}
-	a.release = release
-	n.view.Resize(a.CacheSize)
-	n.auditor.retention.Store(int64(a.auditRetention))
-	a.node.Store(n)
-	close(a.open)
-	metrics.nodes.started(a)
+	return a.start(ctx, n)
+}
+
+// start begins to use a node.
+func (a *App) start(ctx context.Context, n *node.Node) error {
+	n.View.Resize(a.CacheSize)
 	if a.events != nil {
 		go a.events.tellRefusals() // ends with the configuration
 	}
-	go a.upkeep(a.ctx)
-	// Not as requests do it, who have less patience: to make a first RSA key can take a second.
-	if _, err = a.signing.read(ctx); errors.Is(err, keystore.ErrUnavailable) && a.place.remote() {
+	err := n.Maintain(ctx, a.signing)
+	go a.upkeep(a.ctx, n, err == nil)
+	if errors.Is(err, keystore.ErrUnavailable) && a.place.Remote() {
 		a.logger.Warn("the store is not reachable yet; requests get 503 until it is", zap.Error(err))
 		return nil
 	}
@@ -260,48 +260,39 @@ func (a *App) Stop() error { return nil }
 
 // Cleanup gives up what Provision and Start have made, as far as they came.
 func (a *App) Cleanup() error {
-	metrics.nodes.stopped(a)
+	if a.node != nil {
+		a.node.Close(caddy.Exiting())
+	}
 	if a.verifier != nil {
 		a.verifier.Close()
-	}
-	switch {
-	case a.release == nil:
-	case caddy.Exiting():
-		a.release()
-		lateReleases.all()
-	default:
-		lateReleases.later(releaseDelay, a.release)
 	}
 	return nil
 }
 
-// opened is the node. Caddy starts apps in any order, at a reload too, so requests may come to this
-// configuration before Start has opened the store: they wait for that, as they would for the
-// store. The error wraps [keystore.ErrUnavailable].
-func (a *App) opened(ctx context.Context) (*node, error) {
-	if n := a.node.Load(); n != nil {
-		return n, nil
-	}
-	patience := time.NewTimer(keystore.ReadTimeout)
-	defer patience.Stop()
-	select {
-	case <-a.open:
-		return a.node.Load(), nil
-	case <-ctx.Done():
-	case <-patience.C:
-	}
-	return nil, errNotStarted
-}
-
-var errNotStarted = fmt.Errorf("%w: the gateway is starting", keystore.ErrUnavailable)
-
 // Keystore is where keys live. Its error wraps [keystore.ErrUnavailable].
 func (a *App) Keystore() (*keystore.Keystore, error) {
-	n := a.node.Load()
-	if n == nil {
-		return nil, errNotStarted
+	n, err := a.node.Now()
+	if err != nil {
+		return nil, err
 	}
-	return n.keys, nil
+	return n.Keys, nil
+}
+
+// Ready is [node.Node.Ready] by max_staleness.
+func (a *App) Ready(ctx context.Context) (age time.Duration, known bool, err error) {
+	n, err := a.node.Now()
+	if err != nil {
+		return 0, false, err
+	}
+	return n.Ready(ctx, a.maxStaleness)
+}
+
+// AuditRefusal enters into the audit log that a user was refused in the console, where they have signed in:
+// in a Deployment, or "" for what is of none.
+func (a *App) AuditRefusal(by keystore.Caller, deployment string) {
+	if n, err := a.node.Now(); err == nil {
+		n.Refused(node.Refusal{Handler: "console", Code: string(codeAccessDenied), Address: by.Address, User: by.Name, Deployment: deployment})
+	}
 }
 
 // refused counts a refusal by a handler, logs it, tells who has subscribed to that, and has it entered
@@ -309,10 +300,17 @@ func (a *App) Keystore() (*keystore.Keystore, error) {
 func (a *App) refused(in *requestCounters, refused *refusal, clientIP string, fields ...zap.Field) {
 	in.refused[refused.code].Inc()
 	a.report(refused, fields...)
-	a.events.refused(in.handler, refused, clientIP)
 	// That a request had no credentials is no refusal, and neither is an outage.
-	if n := a.node.Load(); n != nil && refused.code != codeNone && refused.code != codeUnavailable {
-		n.auditor.refused(in.handler, refused, clientIP)
+	if refused.code == codeNone || refused.code == codeUnavailable {
+		return
+	}
+	facts := node.Refusal{
+		Handler: in.handler, Code: string(refused.code), Address: clientIP, Key: refused.keyID, User: refused.user,
+		KeyDeployment: refused.keyDeploymentID, ClaimedKey: refused.claimedID, Deployment: refused.deploymentID,
+	}
+	a.events.refused(facts)
+	if n, err := a.node.Now(); err == nil {
+		n.Refused(facts)
 	}
 }
 

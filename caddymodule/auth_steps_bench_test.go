@@ -26,8 +26,11 @@ func authSteps(b *testing.B, app *testApp) []authStep {
 	h := newAuth(app, nil)
 	raw := app.token(b, app.key)
 	ctx, maxAge := b.Context(), app.maxStaleness
-	n := app.node.Load()
-	ring, err := app.signing.ring(ctx)
+	n, err := app.node.Now()
+	if err != nil {
+		b.Fatal(err)
+	}
+	ring, err := n.Ring(ctx, maxAge)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -57,7 +60,7 @@ func authSteps(b *testing.B, app *testApp) []authStep {
 		}},
 		{"target", func(r *http.Request, repl *caddy.Replacer) { expect(h.target.of(r, repl) == "dep1") }},
 		{"ring", func(*http.Request, *caddy.Replacer) {
-			_, err := app.signing.ring(ctx)
+			_, err := n.Ring(ctx, maxAge)
 			expect(err == nil)
 		}},
 		{"token", func(*http.Request, *caddy.Replacer) {
@@ -65,16 +68,16 @@ func authSteps(b *testing.B, app *testApp) []authStep {
 			expect(err == nil)
 		}},
 		{"key", func(*http.Request, *caddy.Replacer) {
-			_, err := n.view.Key(ctx, app.key.ID, maxAge)
+			_, err := n.View.Key(ctx, app.key.ID, maxAge)
 			expect(err == nil)
 		}},
 		{"expiry", func(*http.Request, *caddy.Replacer) { expect(!key.Expired(time.Now())) }},
 		{"deployment", func(*http.Request, *caddy.Replacer) {
-			_, err := n.view.Deployment(ctx, "dep1", maxAge)
+			_, err := n.View.Deployment(ctx, "dep1", maxAge)
 			expect(err == nil)
 		}},
 		{"cutoff", func(*http.Request, *caddy.Replacer) {
-			_, err := n.view.Cutoff(ctx, maxAge)
+			_, err := n.View.Cutoff(ctx, maxAge)
 			expect(err == nil)
 		}},
 		{"merge", func(*http.Request, *caddy.Replacer) {

@@ -5,11 +5,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/keystore"
+	"github.com/deploymentkeys/gateway/keystore/boltstore"
 	"github.com/deploymentkeys/gateway/token"
 )
 
@@ -186,8 +189,12 @@ func TestSecretOfAKeyWithoutItsDeployment(t *testing.T) {
 		"gone":    {Kind: keystore.DeleteRecord, Name: "deployment/dep1"},
 		"altered": {Kind: keystore.PutRecord, Name: "deployment/dep1", Value: make([]byte, 64)},
 	} {
-		app := newTestApp(t, nil)
-		if err := app.node.Load().store.Apply(t.Context(), keystore.Change{Steps: []keystore.Step{step}}); err != nil {
+		store, err := boltstore.Open(filepath.Join(t.TempDir(), "keys.db"), boltstore.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		app := newTestAppOn(t, node.New(store, make([]byte, 32), nil))
+		if err := store.Apply(t.Context(), keystore.Change{Steps: []keystore.Step{step}}); err != nil {
 			t.Fatal(err)
 		}
 		h := newTestAuth(t, app)
@@ -210,7 +217,7 @@ func TestExpiredTokenSaysSinceWhen(t *testing.T) {
 	t.Parallel()
 	app := newTestApp(t, nil)
 	now := time.Now()
-	ring, err := app.signing.ring(t.Context())
+	ring, err := app.ring(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,8 +242,8 @@ func TestUnknownSigningKeyInAnOutageIs503(t *testing.T) {
 	h := newAuth(app, nil)
 	expectError(t, serve(t, h, r), 401, codeInvalidToken, "not a valid access token")
 
-	app.signing.last.Store(nil)
-	app.release() // closes the store
+	app.node.Close(true) // closes the store; for a second after the last reading, the keys are not read again
+	eventually(t, func() bool { return serve(t, h, r).Code == 503 })
 	for range 3 {
 		expectError(t, serve(t, h, r), 503, codeUnavailable, "try again")
 	}
@@ -248,8 +255,7 @@ func TestRequestsWaitForTheAppToStart(t *testing.T) {
 	started := newTestApp(t, nil)
 	raw := started.token(t, started.key)
 	late := &App{Audiences: started.Audiences, issuer: started.issuer, maxStaleness: started.maxStaleness, verifier: started.verifier, logger: started.logger, faults: started.faults}
-	late.open = make(chan struct{})
-	late.signing = &signing{node: late.opened, policy: started.signing.policy, maxStaleness: started.maxStaleness, now: time.Now}
+	late.node = node.NewHandle()
 	r := httptest.NewRequest("GET", "/dep1/api", nil)
 	r.Header = bearer(raw)
 	answered := make(chan *httptest.ResponseRecorder)
@@ -259,8 +265,10 @@ func TestRequestsWaitForTheAppToStart(t *testing.T) {
 		t.Fatalf("answered %d before the app has started", w.Code)
 	case <-time.After(20 * time.Millisecond):
 	}
-	late.node.Store(started.node.Load())
-	close(late.open)
+	if _, err := late.node.Open(t.Context(), started.place, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer late.node.Close(true)
 	if w := <-answered; w.Code != 200 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -271,7 +279,7 @@ func TestAppThatHasNotStartedAnswers503(t *testing.T) {
 	started := newTestApp(t, nil)
 	raw := started.token(t, started.key)
 	app := &testApp{App: &App{Audiences: started.Audiences, issuer: started.issuer, verifier: started.verifier, logger: started.logger, faults: started.faults}}
-	app.signing = &signing{node: app.opened, policy: started.signing.policy, now: time.Now}
+	app.node = node.NewHandle()
 	r := httptest.NewRequest("GET", "/dep1/api", nil)
 	r.Header = bearer(raw)
 	w := serve(t, newAuth(app, nil), r)

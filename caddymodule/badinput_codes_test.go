@@ -86,7 +86,7 @@ func TestEveryErrorCode(t *testing.T) {
 	app, gone := newTestApp(t, nil), newTestApp(t, nil)
 	gone.maxStaleness = 0
 	inOutage := gone.codeRequests(t)
-	gone.release() // closes the store
+	gone.node.Close(true) // closes the store
 	requests := app.codeRequests(t)
 	for _, row := range codeRows {
 		if row.never != "" {

@@ -77,12 +77,12 @@ func newCutoffWalk(t *testing.T, rt *rapid.T, file string) *cutoffWalk {
 // begins makes what there is at first.
 func (w *cutoffWalk) begins() {
 	for _, id := range walkDeployments {
-		_, err := w.gateway.node.keys.CreateDeployment(context.Background(), walkCaller, keystore.Deployment{ID: id, Name: id})
+		_, err := w.gateway.node.Keys.CreateDeployment(context.Background(), walkCaller, keystore.Deployment{ID: id, Name: id})
 		w.must(err)
-		_, err = w.gateway.node.keys.PutMember(context.Background(), walkCaller, id, "bob", keystore.RoleEditor)
+		_, err = w.gateway.node.Keys.PutMember(context.Background(), walkCaller, id, "bob", keystore.RoleEditor)
 		w.must(err)
 		for range 2 {
-			key, _, err := w.gateway.node.keys.CreateKey(context.Background(), walkCaller, keystore.Key{DeploymentID: id, Name: "k"})
+			key, _, err := w.gateway.node.Keys.CreateKey(context.Background(), walkCaller, keystore.Key{DeploymentID: id, Name: "k"})
 			w.must(err)
 			w.keys = append(w.keys, key)
 		}
@@ -109,7 +109,7 @@ func (w *cutoffWalk) revoker(rt *rapid.T) (*keystore.Keystore, time.Time) {
 		w.ahead = rapid.SampledFrom([]time.Duration{0, time.Second, 2 * time.Minute, 48 * time.Hour, -time.Second, -2 * time.Minute, -48 * time.Hour}).Draw(rt, "ahead")
 		return w.other, time.Now().Add(w.ahead)
 	}
-	return w.gateway.node.keys, time.Now()
+	return w.gateway.node.Keys, time.Now()
 }
 
 func (w *cutoffWalk) anyKey(rt *rapid.T) *keystore.Key {
@@ -126,7 +126,7 @@ func (w *cutoffWalk) actions() map[string]func(*rapid.T) {
 			issued.raw, err = w.gateway.issueForUser(ctx, "bob")
 		} else {
 			issued.key = w.anyKey(rt)
-			current, readErr := w.gateway.node.view.Key(ctx, issued.key.ID, w.gateway.maxStaleness)
+			current, readErr := w.gateway.node.View.Key(ctx, issued.key.ID, w.gateway.maxStaleness)
 			w.must(readErr)
 			issued.raw, _, err = w.gateway.issue(ctx, current, DefaultAudience, current.Scopes)
 		}
@@ -193,7 +193,7 @@ func (w *cutoffWalk) actions() map[string]func(*rapid.T) {
 func (w *cutoffWalk) heard() {
 	head, err := w.database.Head(context.Background())
 	w.must(err)
-	for w.gateway.node.view.Stats().Seq < head.Seq {
+	for w.gateway.node.View.Stats().Seq < head.Seq {
 		time.Sleep(time.Millisecond) // in the bubble
 	}
 }

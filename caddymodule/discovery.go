@@ -16,7 +16,7 @@ func (h *TokenHandler) serveJWKS(w http.ResponseWriter, r *http.Request) error {
 	if !h.allow(w, r, http.MethodGet, http.MethodHead) {
 		return nil
 	}
-	ring, err := h.app.signing.ring(r.Context())
+	ring, err := h.app.ring(r.Context())
 	if err != nil {
 		refused := unavailable(err)
 		h.app.report(refused)

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/deploymentkeys/gateway/caddymodule/node"
 )
 
 const (
@@ -20,7 +22,7 @@ const (
 // comes faster than mostRefusalEvents, or than they can take it, is not emitted but counted: in
 // the metric refusal_events_suppressed_total, and in the field "suppressed" of the next event.
 type refusalEvents struct {
-	queue      chan refusalEvent
+	queue      chan node.Refusal
 	suppressed atomic.Uint64
 
 	mu     sync.Mutex
@@ -28,18 +30,9 @@ type refusalEvents struct {
 	told   int   // events in that second
 }
 
-// A refusalEvent is what is told of a refusal. The description of the answer is not: it may repeat
-// what the client sent, which is a secret when a client mixes up its variables.
-type refusalEvent struct {
-	handler  string // auth or token
-	code     errorCode
-	clientIP string
-	keyID    string // "" unless proven
-}
-
 // A refusalEvents has a queue of a second's events.
 func newRefusalEvents() refusalEvents {
-	return refusalEvents{queue: make(chan refusalEvent, mostRefusalEvents)}
+	return refusalEvents{queue: make(chan node.Refusal, mostRefusalEvents)}
 }
 
 // take reports whether there may be one more event at this moment.
@@ -59,10 +52,9 @@ func (e *refusalEvents) suppress() {
 	metrics.notEmitted.Inc()
 }
 
-// refused tells subscribers of a refusal. That a request had no credentials is none, and neither
-// is an outage.
-func (a *announcer) refused(handler string, refused *refusal, clientIP string) {
-	if refused.code == codeNone || refused.code == codeUnavailable || !a.observed(eventTokenRefused) {
+// refused tells subscribers of a refusal.
+func (a *announcer) refused(refused node.Refusal) {
+	if !a.observed(eventTokenRefused) {
 		return
 	}
 	if !a.refusals.take(time.Now()) {
@@ -70,7 +62,7 @@ func (a *announcer) refused(handler string, refused *refusal, clientIP string) {
 		return
 	}
 	select {
-	case a.refusals.queue <- refusalEvent{handler, refused.code, clientIP, refused.keyID}:
+	case a.refusals.queue <- refused:
 	default:
 		a.refusals.suppress()
 	}
@@ -84,13 +76,13 @@ func (a *announcer) tellRefusals() {
 			return
 		case event := <-a.refusals.queue:
 			data := map[string]any{
-				"handler":    event.handler,
-				"error":      string(event.code),
-				"client_ip":  event.clientIP,
+				"handler":    event.Handler,
+				"error":      event.Code,
+				"client_ip":  event.Address,
 				"suppressed": a.refusals.suppressed.Swap(0),
 			}
-			if event.keyID != "" {
-				data["key"] = event.keyID
+			if event.Key != "" {
+				data["key"] = event.Key
 			}
 			a.emit(eventTokenRefused, data)
 		}

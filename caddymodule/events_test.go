@@ -16,6 +16,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/deploymentkeys/gateway/caddymodule/node"
+	"github.com/deploymentkeys/gateway/internal/scrapetest"
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/token"
 )
@@ -119,7 +121,7 @@ func TestRefusalsAreEvents(t *testing.T) {
 	if err := app.keys.DeleteKey(t.Context(), keystore.Caller{}, "dep1", gone.ID); err != nil {
 		t.Fatal(err)
 	}
-	ring, err := app.signing.ring(t.Context())
+	ring, err := app.ring(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,10 +247,10 @@ func TestRefusalEventsAreBounded(t *testing.T) {
 			serveFrom(t, h, r, "192.0.2.7")
 		}
 	}
-	before := scrapeOf(t, metrics)
+	before := scrapetest.Of(t, metrics.register)
 	const flood = 20 * mostRefusalEvents
 	refuse(flood) // while the subscriber holds the first
-	notEmitted := scrapeOf(t, metrics).get(t, "refusal_events_suppressed_total") - before.get(t, "refusal_events_suppressed_total")
+	notEmitted := scrapetest.Of(t, metrics.register).Get(t, "refusal_events_suppressed_total") - before.Get(t, "refusal_events_suppressed_total")
 	if notEmitted < flood-mostRefusalEvents-1 {
 		t.Errorf("%v of %d are counted as not emitted", notEmitted, flood)
 	}
@@ -293,7 +295,7 @@ func TestEventsEndWithTheirConfiguration(t *testing.T) {
 	}
 	loadCaddy(t, withSubscriber)
 	app.Announce(keystore.Event{Kind: keystore.DeploymentDeleted, Deployment: "old"})
-	app.events.refused("auth", refuse(codeInvalidToken, ""), "")
+	app.events.refused(node.Refusal{Handler: "auth", Code: "invalid_token"})
 	activeTestApp(t).Announce(keystore.Event{Kind: keystore.DeploymentDeleted, Deployment: "new"})
 	if event := receive(t, events); event.Data["deployment"] != "new" {
 		t.Errorf("%s %v", event.Name(), event.Data)

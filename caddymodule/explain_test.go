@@ -32,7 +32,7 @@ func TestExplain(t *testing.T) {
 	t.Parallel()
 	app, foreign := newTestApp(t, nil), newTestApp(t, nil)
 	ctx, by := t.Context(), keystore.Caller{Name: "test"}
-	ring, err := app.signing.ring(ctx)
+	ring, err := app.ring(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestExplainInAnOutage(t *testing.T) {
 	app := newTestApp(t, nil)
 	raw := app.token(t, app.key)
 	app.maxStaleness = 0
-	app.release() // closes the store
+	app.node.Close(true) // closes the store
 	explained := app.Explain(t.Context(), raw, "dep1", 0, netip.Addr{})
 	if explained.Verdict != "unknown" || explained.Status != 503 {
 		t.Errorf("%+v", explained)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -61,9 +62,9 @@ func (id *identity) noteUse(a *App, r *http.Request) {
 	if id.key == nil {
 		return
 	}
-	kind := requestUse
+	kind := node.RequestUse
 	if id.previousSecret {
-		kind |= previousSecretUse
+		kind |= node.PreviousSecretUse
 	}
 	a.used(id.key, kind, id.checkedAt, r)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/token"
 )
 
@@ -27,7 +28,7 @@ type Introspection struct {
 // introspect is POST /oauth/introspect (RFC 7662). A key learns of the tokens of its own Deployment,
 // and of those of users what they may do in it; any other is inactive to it (section 4).
 func (h *TokenHandler) introspect(r *http.Request, req clientRequest) (any, *refusal) {
-	key, refused := h.authenticate(r, req, requestUse)
+	key, refused := h.authenticate(r, req, node.RequestUse)
 	if refused != nil {
 		return nil, refused
 	}
@@ -84,7 +85,7 @@ func (a *App) Introspect(ctx context.Context, raw, deployment string) (Introspec
 
 // userTokenAlive is userAlive for those who have no node at hand.
 func (a *App) userTokenAlive(ctx context.Context, verified *token.Verified) *refusal {
-	n, err := a.opened(ctx)
+	n, err := a.node.Node(ctx)
 	if err != nil {
 		return unavailable(err)
 	}

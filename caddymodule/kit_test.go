@@ -5,11 +5,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/token"
 )
@@ -26,12 +28,26 @@ type testApp struct {
 
 func newTestApp(t testing.TB, configure func(*App)) *testApp {
 	t.Helper()
+	return newTestAppAt(t, configure, (*App).Start)
+}
+
+// newTestAppOn is newTestApp on a node of the test's own.
+func newTestAppOn(t testing.TB, n *node.Node) *testApp {
+	t.Helper()
+	return newTestAppAt(t, nil, func(app *App) error {
+		app.node.Use(n, func() { _ = n.Destruct() })
+		return app.start(t.Context(), n)
+	})
+}
+
+func newTestAppAt(t testing.TB, configure func(*App), start func(*App) error) *testApp {
+	t.Helper()
 	app := &App{
 		Audiences: []string{DefaultAudience, "second"}, SigningAlgorithm: string(token.ES256), CacheSize: keystore.DefaultViewSize,
 		issuer: "https://auth.example.com", Issuer: "https://auth.example.com",
 	}
-	app.logger, app.faults, app.open, app.ctx = zap.NewNop(), zap.NewNop(), make(chan struct{}), t.Context()
-	app.place = storePlace{directory: t.TempDir()}
+	app.logger, app.faults, app.node, app.ctx = zap.NewNop(), zap.NewNop(), node.NewHandle(), t.Context()
+	app.place = node.Place{Directory: t.TempDir()}
 	err := app.provisionTimes()
 	if err != nil {
 		t.Fatal(err)
@@ -42,13 +58,13 @@ func newTestApp(t testing.TB, configure func(*App)) *testApp {
 	if app.verifier, err = token.NewVerifier(token.Options{Issuer: app.issuer, Audiences: app.Audiences}); err != nil {
 		t.Fatal(err)
 	}
-	if err := app.Start(); err != nil {
+	app.node.Remembered = app.verifier.Remembered
+	if err := start(app); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		metrics.nodes.stopped(app)
+		app.node.Close(true)
 		app.verifier.Close()
-		app.release()
 	})
 	a := &testApp{App: app}
 	a.keys, _ = app.Keystore()
@@ -99,4 +115,14 @@ func serve(t testing.TB, h caddyhttp.MiddlewareHandler, r *http.Request) *httpte
 		t.Fatal(err)
 	}
 	return w
+}
+
+// eventually waits for what another goroutine does.
+func eventually(t testing.TB, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not happen")
+		}
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/deploymentkeys/gateway/caddymodule/node"
 )
 
 // What the gateway tells Prometheus, on Caddy's /metrics. All names begin with
@@ -39,12 +41,7 @@ var metrics = newCollectors()
 
 type collectors struct {
 	requests      *prometheus.CounterVec
-	store         storeMetrics
-	nodes         *nodeCollector
-	uses          useMetrics
 	notEmitted    prometheus.Counter
-	auditEntries  prometheus.Counter
-	auditErrors   prometheus.Counter
 	allCollectors []prometheus.Collector
 
 	auth, token, revoke, introspect, userToken, airflow requestCounters
@@ -56,20 +53,9 @@ func newCollectors() *collectors {
 			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "requests_total",
 			Help: "Requests by handler (auth: the bearer check; token, revoke, introspect, user_token: the OAuth endpoints and POST /token; airflow: what deployment_airflow_login and deployment_airflow_token get, which auth has passed) and outcome (passed, or the error of the answer).",
 		}, []string{"handler", "outcome"}),
-		store: newStoreMetrics(),
-		nodes: newNodeCollector(),
-		uses:  newUseMetrics(),
 		notEmitted: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "refusal_events_suppressed_total",
 			Help: "Events deployment_token_refused that were not emitted, because there were too many in a second or their subscribers are too slow.",
-		}),
-		auditEntries: prometheus.NewCounter(prometheus.CounterOpts{
-			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "audit_entries_total",
-			Help: "Entries of the audit log that this node has written.",
-		}),
-		auditErrors: prometheus.NewCounter(prometheus.CounterOpts{
-			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "audit_errors_total",
-			Help: "Attempts to write the audit log that failed, to be tried again.",
 		}),
 	}
 	for name, counters := range map[string]*requestCounters{
@@ -78,7 +64,7 @@ func newCollectors() *collectors {
 	} {
 		*counters = newRequestCounters(c.requests, name)
 	}
-	c.allCollectors = []prometheus.Collector{c.requests, c.store.calls, c.store.durations, c.nodes, c.uses.all, c.notEmitted, c.auditEntries, c.auditErrors}
+	c.allCollectors = append(node.Collectors(), c.requests, c.notEmitted)
 	return c
 }
 
@@ -112,20 +98,6 @@ func newRequestCounters(requests *prometheus.CounterVec, handler string) request
 		counters.refused[code] = requests.WithLabelValues(handler, string(code))
 	}
 	return counters
-}
-
-// useMetrics count writes of when keys were last used, by key.
-type useMetrics struct {
-	all                       *prometheus.CounterVec
-	recorded, failed, dropped prometheus.Counter
-}
-
-func newUseMetrics() useMetrics {
-	all := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "key_uses_total",
-		Help: "Times that the last use of a key was to be written, by outcome: recorded (in the store), failed (it could not be asked; tried again), dropped (too many keys at once, or the end of the process).",
-	}, []string{"outcome"})
-	return useMetrics{all, all.WithLabelValues("recorded"), all.WithLabelValues("failed"), all.WithLabelValues("dropped")}
 }
 
 // outcomePassed is the outcome of a request that was passed on, or got its token. The others are

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/deploymentkeys/gateway/internal/scrapetest"
 	dto "github.com/prometheus/client_model/go"
 )
 
@@ -65,7 +66,7 @@ func TestDashboardShowsTheMetrics(t *testing.T) {
 	t.Parallel()
 	newTestApp(t, nil) // some are there only with a node
 	exported := make(map[string]*dto.MetricFamily)
-	for _, family := range gather(t, metrics) {
+	for _, family := range scrapetest.Gather(t, metrics.register) {
 		exported[family.GetName()] = family
 	}
 	shown := make(map[string]bool)

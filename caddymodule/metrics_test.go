@@ -2,67 +2,18 @@ package caddymodule
 
 import (
 	"fmt"
-	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 
+	"github.com/deploymentkeys/gateway/internal/scrapetest"
 	"github.com/deploymentkeys/gateway/keystore"
 )
-
-// A scrape is what /metrics says at a moment: values by name and labels, as in
-// caddy_deployment_keys_requests_total{handler="auth",outcome="passed"}, and for a histogram, the
-// count.
-type scrape map[string]float64
-
-func (s scrape) get(t *testing.T, series string) float64 {
-	t.Helper()
-	value, ok := s[metricsNamespace+"_"+metricsSubsystem+"_"+series]
-	if !ok {
-		t.Fatalf("there is no %s", series)
-	}
-	return value
-}
-
-// scrapeOf reads collectors as a configuration that exports them does: pedantically.
-func scrapeOf(t *testing.T, c *collectors) scrape {
-	t.Helper()
-	s := make(scrape)
-	for _, family := range gather(t, c) {
-		for _, metric := range family.Metric {
-			var labels []string
-			for _, label := range metric.Label {
-				labels = append(labels, fmt.Sprintf("%s=%q", label.GetName(), label.GetValue()))
-			}
-			name := family.GetName()
-			if len(labels) > 0 {
-				name += "{" + strings.Join(labels, ",") + "}"
-			}
-			s[name] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue() + float64(metric.GetHistogram().GetSampleCount())
-		}
-	}
-	return s
-}
-
-func gather(t *testing.T, c *collectors) []*dto.MetricFamily {
-	t.Helper()
-	registry := prometheus.NewPedanticRegistry()
-	if err := c.register(registry); err != nil {
-		t.Fatal(err)
-	}
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return families
-}
 
 func tokenRequestBody(clientID, secret string) *http.Request {
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {clientID}, "client_secret": {secret}}
@@ -81,22 +32,23 @@ func TestMetricsCountRequests(t *testing.T) {
 		r.Header = bearer(token)
 		return r
 	}
-	app.node.Load().auditor.close() // it looks up where refusals belong, when it comes to that
-	before := scrapeOf(t, metrics)
+	before := scrapetest.Of(t, metrics.register)
 	for range 3 {
 		serve(t, auth, withBearer("GET", "/dep1/api", all))
 	}
+	serve(t, tokens, tokenRequestBody(app.key.ID, app.secret))
+	// Before anything is refused: for the audit log, too, is looked up where that belongs.
+	passed := scrapetest.Of(t, metrics.register)
 	serve(t, auth, withBearer("GET", "/dep2/api", all))
 	serve(t, auth, withBearer("POST", "/dep1/api", narrow))
 	serve(t, auth, withBearer("GET", "/dep1/api", "x"))
 	serve(t, auth, withBearer("GET", "/dep1/../dep2", all))
 	serve(t, auth, httptest.NewRequest("GET", "/dep1/api", nil))
-	serve(t, tokens, tokenRequestBody(app.key.ID, app.secret))
 	serve(t, tokens, tokenRequestBody(app.key.ID, app.narrowSecret))
 	serve(t, tokens, httptest.NewRequest("GET", pathToken, nil))
 	serve(t, tokens, httptest.NewRequest("GET", pathJWKS, nil)) // of no outcome
 	serve(t, tokens, httptest.NewRequest("GET", "/else", nil))
-	after := scrapeOf(t, metrics)
+	after := scrapetest.Of(t, metrics.register)
 
 	want := map[string]float64{
 		`requests_total{handler="auth",outcome="passed"}`:             3,
@@ -109,22 +61,21 @@ func TestMetricsCountRequests(t *testing.T) {
 		`requests_total{handler="token",outcome="invalid_request"}`:   1,
 	}
 	for name := range after {
-		series, _ := strings.CutPrefix(name, "caddy_deployment_keys_")
-		if !strings.HasPrefix(series, "requests_total") {
+		if !strings.HasPrefix(name, "requests_total") {
 			continue
 		}
-		if got := after.get(t, series) - before.get(t, series); got != want[series] {
-			t.Errorf("%s: %v more, want %v", series, got, want[series])
+		if got := after.Get(t, name) - before.Get(t, name); got != want[name] {
+			t.Errorf("%s: %v more, want %v", name, got, want[name])
 		}
 	}
-	hits := after.get(t, `view_lookups_total{result="hit"}`) - before.get(t, `view_lookups_total{result="hit"}`)
-	misses := after.get(t, `view_lookups_total{result="miss"}`) - before.get(t, `view_lookups_total{result="miss"}`)
-	// Three for each proven token (its key, its Deployment, the cutoff), one for each key ID and
-	// secret, one for the Deployment of those that are right, two for the token that was issued.
-	if all := float64(5*3 + 2 + 1 + 2); hits+misses != all || misses == 0 {
+	hits := passed.Get(t, `view_lookups_total{result="hit"}`) - before.Get(t, `view_lookups_total{result="hit"}`)
+	misses := passed.Get(t, `view_lookups_total{result="miss"}`) - before.Get(t, `view_lookups_total{result="miss"}`)
+	// Three for each token that is good (its key, its Deployment, the cutoff), one for the key ID and the
+	// secret, one for their Deployment, two for the token that was issued.
+	if all := float64(3*3 + 1 + 1 + 2); hits+misses != all || misses == 0 {
 		t.Errorf("%v hits and %v misses", hits, misses)
 	}
-	if got := after.get(t, `remembered{kind="tokens"}`); got != 2 {
+	if got := after.Get(t, `remembered{kind="tokens"}`); got != 2 {
 		t.Errorf("%v tokens are remembered, want 2", got)
 	}
 }
@@ -133,7 +84,7 @@ func TestMetricsCountRequests(t *testing.T) {
 func TestMetricsAreBounded(t *testing.T) {
 	t.Parallel()
 	app := newTestApp(t, nil)
-	before := scrapeOf(t, metrics)
+	before := scrapetest.Of(t, metrics.register)
 	auth, tokens := newAuth(app, func(h *Auth) { h.Basic = true }), &TokenHandler{app: app.App}
 	for i := range 50 {
 		key, secret := app.newKey(t, "dep1", 0)
@@ -154,7 +105,7 @@ func TestMetricsAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	after := scrapeOf(t, metrics)
+	after := scrapetest.Of(t, metrics.register)
 	for series := range after {
 		if _, ok := before[series]; !ok {
 			t.Errorf("%s is new", series)
@@ -168,16 +119,16 @@ func TestMetricsAreBounded(t *testing.T) {
 	allowed := map[string][]string{
 		"handler":   {"auth", "token", "revoke", "introspect", "user_token", "airflow"},
 		"outcome":   {outcomePassed},
-		"operation": operationNames[:],
+		"operation": {"get", "members", "sizes", "apply", "log", "head", "next", "time"},
 		"result":    {"hit", "miss"},
 		"kind":      {"keys", "members", "deployments", "revocations", "tokens"},
 	}
-	allowed["outcome"] = append(allowed["outcome"], storeOutcomeNames[:]...)
-	allowed["outcome"] = append(allowed["outcome"], "recorded", "failed", "dropped") // of last uses
+	allowed["outcome"] = append(allowed["outcome"], "ok", "refused", "unavailable", "canceled") // of calls of the store
+	allowed["outcome"] = append(allowed["outcome"], "recorded", "failed", "dropped")            // of last uses
 	for code := range statusOf {
 		allowed["outcome"] = append(allowed["outcome"], string(code))
 	}
-	for _, family := range gather(t, metrics) {
+	for _, family := range scrapetest.Gather(t, metrics.register) {
 		if family.GetHelp() == "" || !strings.HasPrefix(family.GetName(), "caddy_deployment_keys_") {
 			t.Errorf("%s: %q", family.GetName(), family.GetHelp())
 		}
@@ -207,77 +158,12 @@ func TestMetricsOutliveConfigurations(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if got := scrapeOf(t, c).get(t, `requests_total{handler="auth",outcome="passed"}`); got != 2 {
+	if got := scrapetest.Of(t, c.register).Get(t, `requests_total{handler="auth",outcome="passed"}`); got != 2 {
 		t.Errorf("%v, want 2", got)
 	}
 	other := prometheus.NewPedanticRegistry()
 	other.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "caddy_deployment_keys_requests_total", Help: "another"}))
 	if c.register(other) == nil {
 		t.Error("a name that is taken is no error")
-	}
-}
-
-// collectedNode is a node of c, in use by an app, whose view has heard of the log if the store
-// has one.
-func collectedNode(t *testing.T, c *collectors, store keystore.Store) (*node, *App) {
-	t.Helper()
-	app := newTestApp(t, nil) // for its verifier
-	keys := keystore.New(store, []byte(strings.Repeat("k", minSecretLength)))
-	n := &node{store: store, keys: keys, view: keystore.NewView(keys, keystore.ViewOptions{})}
-	c.nodes.opened(n)
-	a := &App{verifier: app.verifier}
-	a.node.Store(n)
-	c.nodes.started(a)
-	return n, a
-}
-
-// During a reload there are two nodes: counters are sums and never go back; of the ages, the
-// worse one counts.
-func TestMetricsOfSeveralNodes(t *testing.T) {
-	t.Parallel()
-	c := newCollectors()
-	if _, ok := scrapeOf(t, c)["caddy_deployment_keys_knowledge_age_seconds"]; ok {
-		t.Error("there is an age without a node")
-	}
-	following, deaf := newFakeLog(t), newFakeLog(t)
-	deaf.fail.Store(true)
-	n1, app1 := collectedNode(t, c, following)
-	eventually(t, func() bool { _, heard := n1.view.Age(); return heard })
-	if age := scrapeOf(t, c).get(t, "knowledge_age_seconds"); age > time.Minute.Seconds() {
-		t.Errorf("age %v", age)
-	}
-	if got := scrapeOf(t, c).get(t, "log_position"); got != fakeHead {
-		t.Errorf("log_position %v, want %v", got, fakeHead)
-	}
-
-	n2, app2 := collectedNode(t, c, deaf)
-	eventually(t, func() bool { return scrapeOf(t, c).get(t, "log_errors_total") > 0 })
-	for range 10 { // whatever the order of a map is
-		s := scrapeOf(t, c)
-		if !math.IsInf(s.get(t, "knowledge_age_seconds"), 1) || s.get(t, "log_position") != 0 {
-			t.Fatalf("with a node that knows nothing: %v", s)
-		}
-	}
-
-	_, _ = n1.view.Member(t.Context(), "dep1", "u", time.Hour)
-	c.nodes.stopped(app2)
-	if s := scrapeOf(t, c); math.IsInf(s.get(t, "knowledge_age_seconds"), 1) {
-		t.Error("a node that nobody uses any more says how old the knowledge is")
-	}
-	before := scrapeOf(t, c)
-	c.nodes.stopped(app1)
-	for _, n := range []*node{n1, n2} {
-		n.view.Close()
-		c.nodes.closed(n)
-		c.nodes.closed(n) // counted once
-	}
-	after := scrapeOf(t, c)
-	for _, counter := range []string{`view_lookups_total{result="miss"}`, "log_errors_total", "log_events_total", "log_gaps_total"} {
-		if was, is := before.get(t, counter), after.get(t, counter); is < was || (is == 0) != (was == 0) {
-			t.Errorf("%s went from %v to %v", counter, was, is)
-		}
-	}
-	if got := after.get(t, `remembered{kind="keys"}`); got != 0 {
-		t.Errorf("%v keys are remembered by no node", got)
 	}
 }

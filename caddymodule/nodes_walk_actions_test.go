@@ -25,14 +25,14 @@ func (w *nodesWalk) actions() map[string]func(*rapid.T) {
 		"create Deployment": func(rt *rapid.T) {
 			node, id := w.node(rt), deployment(rt)
 			w.begin(node, func(ctx context.Context, by keystore.Caller) error {
-				_, err := node.node.keys.CreateDeployment(ctx, by, keystore.Deployment{ID: id, Name: id})
+				_, err := node.node.Keys.CreateDeployment(ctx, by, keystore.Deployment{ID: id, Name: id})
 				return err
 			})
 		},
 		"delete Deployment": func(rt *rapid.T) {
 			node, id := w.node(rt), deployment(rt)
 			w.begin(node, func(ctx context.Context, by keystore.Caller) error {
-				return node.node.keys.DeleteDeployment(ctx, by, id)
+				return node.node.Keys.DeleteDeployment(ctx, by, id)
 			})
 		},
 		"create key": func(rt *rapid.T) { w.createKey(w.node(rt), deployment(rt)) },
@@ -41,7 +41,7 @@ func (w *nodesWalk) actions() map[string]func(*rapid.T) {
 			how := keystore.KeyRotation{Overlap: w.delay(rt, "overlap"), RevokeTokens: rapid.Bool().Draw(rt, "revoke_tokens")}
 			began := time.Now()
 			w.begin(node, func(ctx context.Context, by keystore.Caller) error {
-				_, secret, err := node.node.keys.RotateKey(ctx, by, c.deployment, c.key, how)
+				_, secret, err := node.node.Keys.RotateKey(ctx, by, c.deployment, c.key, how)
 				if err == nil {
 					w.add(&walkCredential{
 						name: "secret", deployment: c.deployment, key: c.key, secret: secret.Reveal(),
@@ -54,18 +54,18 @@ func (w *nodesWalk) actions() map[string]func(*rapid.T) {
 		"revoke tokens of key": func(rt *rapid.T) {
 			node, c := w.node(rt), w.one(rt, isSecret)
 			w.begin(node, func(ctx context.Context, by keystore.Caller) error {
-				return node.node.keys.RevokeKeyTokens(ctx, by, c.deployment, c.key)
+				return node.node.Keys.RevokeKeyTokens(ctx, by, c.deployment, c.key)
 			})
 		},
 		"revoke tokens of Deployment": func(rt *rapid.T) {
 			node, id := w.node(rt), deployment(rt)
 			w.begin(node, func(ctx context.Context, by keystore.Caller) error {
-				return node.node.keys.RevokeDeploymentTokens(ctx, by, id)
+				return node.node.Keys.RevokeDeploymentTokens(ctx, by, id)
 			})
 		},
 		"revoke all tokens": func(rt *rapid.T) {
 			node := w.node(rt)
-			w.begin(node, node.node.keys.RevokeAllTokens)
+			w.begin(node, node.node.Keys.RevokeAllTokens)
 		},
 		"revoke token": func(rt *rapid.T) {
 			node, c := w.node(rt), w.one(rt, isToken)
@@ -74,14 +74,14 @@ func (w *nodesWalk) actions() map[string]func(*rapid.T) {
 		"put member": func(rt *rapid.T) {
 			node, id, name := w.node(rt), deployment(rt), user(rt)
 			w.begin(node, func(ctx context.Context, by keystore.Caller) error {
-				_, err := node.node.keys.PutMember(ctx, by, id, name, keystore.RoleEditor)
+				_, err := node.node.Keys.PutMember(ctx, by, id, name, keystore.RoleEditor)
 				return err
 			})
 		},
 		"delete member": func(rt *rapid.T) {
 			node, id, name := w.node(rt), deployment(rt), user(rt)
 			w.begin(node, func(ctx context.Context, by keystore.Caller) error {
-				return node.node.keys.DeleteMember(ctx, by, id, name)
+				return node.node.Keys.DeleteMember(ctx, by, id, name)
 			})
 		},
 		"get user's token": func(rt *rapid.T) { w.userToken(w.node(rt), user(rt), deployment(rt)) },
@@ -99,7 +99,7 @@ func (w *nodesWalk) actions() map[string]func(*rapid.T) {
 		actions[fmt.Sprintf("delete key %d", i)] = func(rt *rapid.T) {
 			node, c := w.node(rt), w.one(rt, isSecret)
 			w.begin(node, func(ctx context.Context, by keystore.Caller) error {
-				return node.node.keys.DeleteKey(ctx, by, c.deployment, c.key)
+				return node.node.Keys.DeleteKey(ctx, by, c.deployment, c.key)
 			})
 		}
 		actions[fmt.Sprintf("hears nothing %d", i)] = func(rt *rapid.T) { w.node(rt).link.set(logLane, condition{Cut: true}) }

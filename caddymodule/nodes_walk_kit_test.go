@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/token"
 )
@@ -191,35 +192,36 @@ type walkNode struct {
 	*App
 	name  string
 	link  *link
-	node  *node
+	node  *node.Node
 	heard uint64 // the newest change that it has ever heard of by the log, as far as somebody looked
 }
 
 func newWalkNode(t testing.TB, name string, database *walkDatabase, maxStaleness time.Duration) *walkNode {
 	t.Helper()
 	l := &link{walkDatabase: database}
-	keys := keystore.New(l, []byte("a master secret of 32 bytes or so"))
 	app := &App{
 		Audiences: []string{DefaultAudience}, SigningAlgorithm: string(token.EdDSA),
-		issuer: "https://auth.example.com", logger: zap.NewNop(), faults: zap.NewNop(), open: make(chan struct{}),
+		issuer: "https://auth.example.com", logger: zap.NewNop(), faults: zap.NewNop(), node: node.NewHandle(),
 	}
 	if err := app.provisionTimes(); err != nil {
 		t.Fatal(err)
 	}
-	app.maxStaleness, app.signing.maxStaleness = maxStaleness, maxStaleness
+	app.maxStaleness = maxStaleness
 	verifier, err := token.NewVerifier(token.Options{Issuer: app.issuer, Audiences: app.Audiences})
 	if err != nil {
 		t.Fatal(err)
 	}
 	app.verifier = verifier
-	n := &node{store: l, keys: keys, view: keystore.NewView(keys, keystore.ViewOptions{})}
-	app.node.Store(n)
-	close(app.open)
+	n := node.New(l, []byte("a master secret of 32 bytes or so"), nil)
+	app.node.Use(n, func() { _ = n.Destruct() })
+	if err := n.Maintain(context.Background(), app.signing); err != nil {
+		t.Fatal(err)
+	}
 	return &walkNode{App: app, name: name, link: l, node: n}
 }
 
 func (n *walkNode) close() {
 	n.link.heal()
-	n.node.view.Close()
+	n.App.node.Close(true)
 	n.verifier.Close()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/token"
 )
@@ -18,7 +19,7 @@ import (
 func (h *TokenHandler) revoke(r *http.Request, req clientRequest) (any, *refusal) {
 	by := keystore.Caller{Name: userClient, Address: clientIP(r), Via: keystore.ViaOAuth}
 	if req.clientID != userClient || req.clientSecret != "" {
-		key, refused := h.authenticate(r, req, requestUse)
+		key, refused := h.authenticate(r, req, node.RequestUse)
 		if refused != nil {
 			return nil, refused
 		}
@@ -74,12 +75,12 @@ func tokenParameter(params parameters) (string, *refusal) {
 
 // revokeToken ends a token that was proven.
 func (a *App) revokeToken(ctx context.Context, by keystore.Caller, verified *token.Verified) error {
-	n, err := a.opened(ctx)
+	n, err := a.node.Node(ctx)
 	if err != nil {
 		return err
 	}
 	// A client that does it again and again does not keep the store busy.
-	if already, err := n.view.TokenRevoked(ctx, verified.ID, a.maxStaleness); err == nil && already {
+	if already, err := n.View.TokenRevoked(ctx, verified.ID, a.maxStaleness); err == nil && already {
 		return nil
 	}
 	revoked := keystore.RevokedToken{ID: verified.ID, DeploymentID: verified.DeploymentID, ExpiresAt: verified.ExpiresAt}
@@ -88,7 +89,7 @@ func (a *App) revokeToken(ctx context.Context, by keystore.Caller, verified *tok
 	} else {
 		revoked.KeyID = verified.ClientID
 	}
-	if err := n.keys.RevokeToken(ctx, by, revoked); err != nil {
+	if err := n.Keys.RevokeToken(ctx, by, revoked); err != nil {
 		return err
 	}
 	a.Announce(keystore.Event{

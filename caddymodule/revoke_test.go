@@ -213,7 +213,7 @@ func TestCutoffs(t *testing.T) {
 func TestRevokeOfATokenForLater(t *testing.T) {
 	t.Parallel()
 	app := newTestApp(t, nil)
-	ring, err := app.signing.ring(t.Context())
+	ring, err := app.ring(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

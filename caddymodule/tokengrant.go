@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -74,7 +75,7 @@ func (h *TokenHandler) grant(r *http.Request, params parameters, key *keystore.K
 	if err != nil {
 		return nil, clientRefusal(err, key.ID)
 	}
-	h.app.used(key, tokenUse, time.Now().Unix(), r)
+	h.app.used(key, node.TokenUse, time.Now().Unix(), r)
 	return &tokenAnswer{
 		AccessToken: raw,
 		TokenType:   "Bearer",

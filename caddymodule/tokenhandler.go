@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -109,7 +110,7 @@ func (h *TokenHandler) serveClient(w http.ResponseWriter, r *http.Request, count
 
 // authenticate is the key whose ID and secret a request has, if it may come from there. It notes that as
 // a use of that kind; 0 is none, but for the previous secret.
-func (h *TokenHandler) authenticate(r *http.Request, req clientRequest, kind useKind) (*keystore.Key, *refusal) {
+func (h *TokenHandler) authenticate(r *http.Request, req clientRequest, kind node.Use) (*keystore.Key, *refusal) {
 	if req.clientID == "" || req.clientSecret == "" {
 		return nil, refuse(codeInvalidClient, "the key ID or the secret is missing: client_id and client_secret, or HTTP Basic")
 	}
@@ -121,7 +122,7 @@ func (h *TokenHandler) authenticate(r *http.Request, req clientRequest, kind use
 		return nil, clientElsewhere(key.ID, ip)
 	}
 	if isPrevious {
-		kind |= previousSecretUse
+		kind |= node.PreviousSecretUse
 	}
 	if kind != 0 {
 		h.app.used(key, kind, time.Now().Unix(), r)

@@ -107,16 +107,19 @@ func (a *testApp) asJSON(b *testing.B) string {
 
 // knownTo is what the view of an app has of its key.
 func knownTo(b *testing.B, app *testApp) (*keystore.Key, *keystore.Deployment, *keystore.Cutoff) {
-	n := app.node.Load()
-	key, err := n.view.Key(b.Context(), app.key.ID, app.maxStaleness)
+	n, err := app.node.Now()
 	if err != nil {
 		b.Fatal(err)
 	}
-	deployment, err := n.view.Deployment(b.Context(), key.DeploymentID, app.maxStaleness)
+	key, err := n.View.Key(b.Context(), app.key.ID, app.maxStaleness)
 	if err != nil {
 		b.Fatal(err)
 	}
-	cutoff, err := n.view.Cutoff(b.Context(), app.maxStaleness)
+	deployment, err := n.View.Deployment(b.Context(), key.DeploymentID, app.maxStaleness)
+	if err != nil {
+		b.Fatal(err)
+	}
+	cutoff, err := n.View.Cutoff(b.Context(), app.maxStaleness)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -222,7 +222,7 @@ func TestEverySigningAlgorithm(t *testing.T) {
 	for _, algorithm := range []token.Algorithm{token.ES256, token.EdDSA, token.RS256} {
 		t.Run(string(algorithm), func(t *testing.T) {
 			t.Parallel()
-			app := newTestApp(t, func(app *App) { app.signing.policy.Algorithm = string(algorithm) })
+			app := newTestApp(t, func(app *App) { app.signing.Algorithm = string(algorithm) })
 			if _, refused := app.prove(t.Context(), app.token(t, app.key)); refused != nil {
 				t.Error(refused)
 			}

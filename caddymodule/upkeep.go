@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -15,28 +16,39 @@ import (
 // and the first does it.
 const upkeepInterval = time.Minute
 
-// upkeep does what is due until the configuration ends.
-func (a *App) upkeep(ctx context.Context) {
-	ticks := time.NewTicker(upkeepInterval)
-	defer ticks.Stop()
+// firstUpkeepInterval is how often a store is tried that could not be asked at start: until it was, there may be no
+// signing key.
+const firstUpkeepInterval = time.Second
+
+// upkeep does what is due until the configuration ends. begun is whether it was done at start.
+func (a *App) upkeep(ctx context.Context, n *node.Node, begun bool) {
 	for {
+		wait := upkeepInterval
+		if !begun {
+			wait = firstUpkeepInterval
+		}
+		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
+			timer.Stop()
 			return
-		case <-ticks.C:
-			a.upkeepOnce(ctx)
+		case <-timer.C:
+		}
+		if begun {
+			a.upkeepOnce(ctx, n)
+		} else {
+			begun = n.Maintain(ctx, a.signing) == nil
 		}
 	}
 }
 
-func (a *App) upkeepOnce(ctx context.Context) {
+func (a *App) upkeepOnce(ctx context.Context, n *node.Node) {
 	ctx, cancel := context.WithTimeout(ctx, upkeepInterval/2)
 	defer cancel()
-	_, err := a.signing.read(ctx)
-	if keys, absent := a.Keystore(); absent == nil {
-		_, purged := keys.PurgeRevokedTokens(ctx)
-		err = errors.Join(err, purged, a.purgeKeys(ctx, keys), keys.CheckClock(ctx))
-	}
+	err := n.Maintain(ctx, a.signing)
+	_, revoked := n.Keys.PurgeRevokedTokens(ctx)
+	_, audit := n.Keys.PurgeAudit(ctx, a.auditRetention)
+	err = errors.Join(err, revoked, audit, a.purgeKeys(ctx, n.Keys), n.Keys.CheckClock(ctx))
 	if err != nil && ctx.Err() == nil {
 		a.faults.Warn("signing keys, revoked tokens and expired keys are not looked after as they should be; it is tried again", zap.Duration("in", upkeepInterval), zap.Error(err))
 	}
@@ -55,22 +67,20 @@ func (a *App) purgeKeys(ctx context.Context, keys *keystore.Keystore) error {
 	return err
 }
 
-// RotateSigningKey announces a new signing key, which signs after [keystore.SigningKeyNotice].
-// Errors: [keystore.ErrExists] when one is announced already, [keystore.ErrUnavailable].
+// RotateSigningKey is [node.Node.RotateSigningKey] by this configuration.
 func (a *App) RotateSigningKey(ctx context.Context, by keystore.Caller) (keystore.SigningKey, error) {
-	keys, err := a.Keystore()
+	n, err := a.node.Now()
 	if err != nil {
 		return keystore.SigningKey{}, err
 	}
-	return keys.RotateSigningKey(ctx, by, a.signing.policy)
+	return n.RotateSigningKey(ctx, by, a.signing)
 }
 
-// ReplaceSigningKeys is for a signing key that leaked: a new one signs at once, and all others are
-// gone, with all tokens that were issued so far. Errors: [keystore.ErrUnavailable].
+// ReplaceSigningKeys is [node.Node.ReplaceSigningKeys] by this configuration.
 func (a *App) ReplaceSigningKeys(ctx context.Context, by keystore.Caller) (keystore.SigningKey, error) {
-	keys, err := a.Keystore()
+	n, err := a.node.Now()
 	if err != nil {
 		return keystore.SigningKey{}, err
 	}
-	return keys.ReplaceSigningKeys(ctx, by, a.signing.policy)
+	return n.ReplaceSigningKeys(ctx, by, a.signing)
 }

@@ -2,16 +2,17 @@ package caddymodule
 
 import (
 	"context"
-	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/keystore/boltstore"
+	"github.com/deploymentkeys/gateway/token"
+	"go.uber.org/zap"
 )
 
 // A laterStore is a store whose clock is ahead.
@@ -33,16 +34,18 @@ func TestUpkeepRotatesSigningKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	store := &laterStore{Store: opened}
-	n := readyNode(t, store, "m")
-	n.keys.SetClock(func() time.Time { return time.Now().Add(time.Duration(store.by.Load())) })
-	t.Cleanup(func() { _ = n.keys.Close() })
-	app := readyApp(n, time.Minute)
-	app.signing.policy.RotateEvery = 30 * 24 * time.Hour
+	n := node.New(store, make([]byte, 32), nil)
+	n.Keys.SetClock(func() time.Time { return time.Now().Add(time.Duration(store.by.Load())) })
+	t.Cleanup(func() { _ = n.Destruct() })
+	app := &App{logger: zap.NewNop(), faults: zap.NewNop(), auditRetention: DefaultAuditRetention, signing: keystore.SigningPolicy{
+		Algorithm: string(token.ES256), TokenLifetime: DefaultTokenLifetime, RotateEvery: 30 * 24 * time.Hour,
+	}}
 	ctx := t.Context()
+	app.upkeepOnce(ctx, n)
 
 	state := func() (signer string, published int) {
 		t.Helper()
-		ring, err := app.signing.ring(ctx)
+		ring, err := n.Ring(ctx, time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,60 +67,10 @@ func TestUpkeepRotatesSigningKeys(t *testing.T) {
 	}
 	for _, step := range steps {
 		store.by.Store(int64(step.after))
-		app.upkeepOnce(ctx)
+		app.upkeepOnce(ctx, n)
 		signer, published := state()
 		if (signer == first) != (step.signs == "first") || published != step.published {
 			t.Fatalf("after %s: the first signs: %v, %d are published; want the %s and %d", step.after, signer == first, published, step.signs, step.published)
 		}
 	}
-}
-
-// A signing key that leaked and was replaced: a node that knows of it and cannot read the new ones must
-// not go on with the old ones.
-func TestReplacedSigningKeysAreNotTrustedInAnOutage(t *testing.T) {
-	t.Parallel()
-	app := newTestApp(t, nil)
-	raw := app.token(t, app.key)
-	if w := app.get(t, "/dep1/api", raw); w.Code != 200 {
-		t.Fatal(w.Body)
-	}
-	if _, err := app.ReplaceSigningKeys(t.Context(), keystore.Caller{}); err != nil {
-		t.Fatal(err)
-	}
-	app.signing.last.Store(&reloaded{time.Now(), keystore.ErrUnavailable}) // as if it had just failed
-	r := httptest.NewRequest("GET", "/dep1/api", nil)
-	r.Header = bearer(raw)
-	expectError(t, serve(t, newAuth(app, nil), r), 503, codeUnavailable, "try again")
-	app.signing.last.Store(nil)
-	expectError(t, app.get(t, "/dep1/api", raw), 401, codeInvalidToken, "not a valid access token")
-}
-
-// The same when the node does not hear of changes at all: it asks, as for everything else.
-func TestReplacedSigningKeysAreNotTrustedUnheard(t *testing.T) {
-	t.Parallel()
-	app := newTestApp(t, nil)
-	raw := app.token(t, app.key)
-	n := app.node.Load()
-	deaf := &node{store: n.store, keys: keystore.New(n.store, readMaster(t, app)), uses: n.uses}
-	deaf.view = keystore.NewView(deaf.keys, keystore.ViewOptions{})
-	deaf.view.Close() // it follows nothing any more
-	app.node.Store(deaf)
-	t.Cleanup(func() { app.node.Store(n) })
-	app.maxStaleness, app.signing.maxStaleness = time.Nanosecond, time.Nanosecond
-	if w := app.get(t, "/dep1/api", raw); w.Code != 200 {
-		t.Fatal(w.Body)
-	}
-	if _, err := keystore.New(n.store, readMaster(t, app)).ReplaceSigningKeys(t.Context(), keystore.Caller{}, app.signing.policy); err != nil {
-		t.Fatal(err)
-	}
-	expectError(t, app.get(t, "/dep1/api", raw), 401, codeInvalidToken, "not a valid access token")
-}
-
-func readMaster(t *testing.T, app *testApp) []byte {
-	t.Helper()
-	content, err := os.ReadFile(filepath.Join(app.place.directory, secretFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return []byte(strings.TrimSpace(string(content)))
 }

@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -20,14 +20,23 @@ func TestUsesOfKeys(t *testing.T) {
 	app := newTestApp(t, nil)
 	h := newAuth(app, func(h *Auth) { h.Basic = true })
 	raw := app.token(t, app.key)
-	uses := app.node.Load().uses
-	wantNone := func(what string) {
+	n, err := app.node.Now()
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now().Unix()
+	want := func(what string, key keystore.Key, uses node.Use) {
 		t.Helper()
-		for _, key := range []keystore.Key{app.key, app.narrow} {
-			if use := uses.latestOf(key.ID); use != nil {
-				t.Errorf("%s: a use is noted: %v", what, use)
+		for _, use := range []node.Use{node.RequestUse, node.TokenUse, node.PreviousSecretUse} {
+			if noted := n.Used(&key, use, began); noted != (uses&use != 0) {
+				t.Errorf("%s: use %d of the key: %v", what, use, noted)
 			}
 		}
+	}
+	wantNone := func(what string) {
+		t.Helper()
+		want(what, app.key, 0)
+		want(what, app.narrow, 0)
 	}
 	send := func(handler caddyhttp.MiddlewareHandler, r *http.Request) int {
 		t.Helper()
@@ -72,29 +81,20 @@ func TestUsesOfKeys(t *testing.T) {
 	}
 	wantNone("a refused token")
 
-	from := netip.MustParseAddr("192.0.2.7")
 	if code := get("/dep1/api", withToken); code != 200 {
 		t.Errorf("status %d", code)
 	}
-	use := uses.latestOf(app.key.ID)
-	if use == nil || time.Since(use.RequestAt) > time.Minute || use.RequestAddress != from || !use.TokenAt.IsZero() || !use.PreviousSecretAt.IsZero() {
-		t.Fatalf("a request: %v", use)
-	}
+	want("a request", app.key, node.RequestUse)
 	if code := post(pathToken, credentials()); code != 200 {
 		t.Errorf("status %d", code)
 	}
-	use = uses.latestOf(app.key.ID)
-	if time.Since(use.TokenAt) > time.Minute || use.TokenAddress != from || !use.PreviousSecretAt.IsZero() {
-		t.Errorf("a token: %v", use)
-	}
+	want("a token", app.key, node.RequestUse|node.TokenUse)
 
 	narrow := url.Values{"client_id": {app.narrow.ID}, "client_secret": {app.narrowSecret}, "token": {raw}}
 	if code := post(pathIntrospect, narrow); code != 200 {
 		t.Errorf("status %d", code)
 	}
-	if use := uses.latestOf(app.narrow.ID); use == nil || use.RequestAt.IsZero() || !use.TokenAt.IsZero() {
-		t.Errorf("an introspection: %v", use)
-	}
+	want("an introspection", app.narrow, node.RequestUse)
 }
 
 // The previous secret is one, however it is used.
@@ -130,18 +130,22 @@ func TestUsesOfPreviousSecrets(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			uses := app.node.Load().uses
+			n, err := app.node.Now()
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now().Unix()
 			if w := serve(t, handler, use(app, rotated, fresh.Reveal())); w.Code != 200 {
 				t.Fatal(w.Body)
 			}
-			if noted := uses.latestOf(rotated.ID); noted == nil || !noted.PreviousSecretOf(&rotated).IsZero() {
-				t.Errorf("with the new secret: %v", noted)
+			if n.Used(&rotated, node.PreviousSecretUse, began) {
+				t.Error("the new secret is noted as the previous one")
 			}
 			if w := serve(t, handler, use(app, rotated, app.secret)); w.Code != 200 {
 				t.Fatal(w.Body)
 			}
-			if noted := uses.latestOf(rotated.ID); time.Since(noted.PreviousSecretOf(&rotated)) > time.Minute {
-				t.Errorf("with the previous secret: %v", noted)
+			if !n.Used(&rotated, node.PreviousSecretUse, began) {
+				t.Error("the previous secret is not noted")
 			}
 		})
 	}

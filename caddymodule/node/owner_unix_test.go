@@ -1,6 +1,6 @@
 //go:build unix
 
-package caddymodule
+package node
 
 import (
 	"os"
@@ -29,7 +29,7 @@ func TestLocalSecretKeepsItsOwner(t *testing.T) {
 		return [2]uint32{stat.Uid, stat.Gid}
 	}
 	before := owner()
-	if _, err := (secretChange{new(App), storePlace{directory: directory}, []byte(secretB)}).embedded(t.Context()); err != nil {
+	if _, err := (secretChange{Place{Directory: directory}, "", []byte(secretB)}).embedded(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if after := owner(); after != before {

@@ -1,4 +1,4 @@
-package caddymodule
+package node
 
 import (
 	"math"
@@ -10,13 +10,64 @@ import (
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
+// This file is what nodes tell Prometheus. The names, and what they mean, are listed in caddymodule/metrics.go.
+
+const (
+	metricsNamespace = "caddy"
+	metricsSubsystem = "deployment_keys"
+)
+
+// metrics are the collectors of all nodes of this process. A counter has to outlive the node that counts with it.
+var metrics = newCollectors()
+
+type collectors struct {
+	store                     storeMetrics
+	nodes                     *nodeCollector
+	uses                      useMetrics
+	auditEntries, auditErrors prometheus.Counter
+}
+
+func newCollectors() *collectors {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: name, Help: help})
+	}
+	return &collectors{
+		store:        newStoreMetrics(),
+		nodes:        newNodeCollector(),
+		uses:         newUseMetrics(),
+		auditEntries: counter("audit_entries_total", "Entries of the audit log that this node has written."),
+		auditErrors:  counter("audit_errors_total", "Attempts to write the audit log that failed, to be tried again."),
+	}
+}
+
+func (c *collectors) all() []prometheus.Collector {
+	return []prometheus.Collector{c.store.calls, c.store.durations, c.nodes, c.uses.all, c.auditEntries, c.auditErrors}
+}
+
+// Collectors returns the collectors of all nodes of this process.
+func Collectors() []prometheus.Collector { return metrics.all() }
+
+// useMetrics count writes of when keys were last used, by key.
+type useMetrics struct {
+	all                       *prometheus.CounterVec
+	recorded, failed, dropped prometheus.Counter
+}
+
+func newUseMetrics() useMetrics {
+	all := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "key_uses_total",
+		Help: "Times that the last use of a key was to be written, by outcome: recorded (in the store), failed (it could not be asked; tried again), dropped (too many keys at once, or the end of the process).",
+	}, []string{"outcome"})
+	return useMetrics{all, all.WithLabelValues("recorded"), all.WithLabelValues("failed"), all.WithLabelValues("dropped")}
+}
+
 // nodeCollector reads, at each scrape, what the nodes of this process count by themselves: a
 // request that is answered from memory then pays for one atomic addition and nothing else.
 type nodeCollector struct {
 	mu    sync.Mutex
-	nodes map[*node]struct{} // open
-	apps  map[*App]struct{}  // started and not cleaned up: what requests use
-	ended keystore.ViewStats // of nodes that are closed; the counters only
+	nodes map[*Node]struct{}   // open
+	inUse map[*Handle]struct{} // open and not closed: what requests use
+	ended keystore.ViewStats   // of nodes that are closed; the counters only
 
 	lookups, age, position, events, gaps, errors, remembered *prometheus.Desc
 }
@@ -26,8 +77,8 @@ func newNodeCollector() *nodeCollector {
 		return prometheus.NewDesc(prometheus.BuildFQName(metricsNamespace, metricsSubsystem, name), help, labels, nil)
 	}
 	return &nodeCollector{
-		nodes: make(map[*node]struct{}),
-		apps:  make(map[*App]struct{}),
+		nodes: make(map[*Node]struct{}),
+		inUse: make(map[*Handle]struct{}),
 
 		lookups:    desc("view_lookups_total", "Questions about keys, members and Deployments by result: hit (answered from memory) or miss (the store was asked).", "result"),
 		age:        desc("knowledge_age_seconds", "How old this node's knowledge of keys is. +Inf when it has none."),
@@ -40,7 +91,7 @@ func newNodeCollector() *nodeCollector {
 }
 
 // opened adds a node.
-func (c *nodeCollector) opened(n *node) {
+func (c *nodeCollector) opened(n *Node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.nodes[n] = struct{}{}
@@ -48,29 +99,29 @@ func (c *nodeCollector) opened(n *node) {
 
 // closed takes a node out and keeps what it counted, in one step: a counter must not go back
 // between two scrapes.
-func (c *nodeCollector) closed(n *node) {
+func (c *nodeCollector) closed(n *Node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, ok := c.nodes[n]; !ok {
 		return
 	}
 	delete(c.nodes, n)
-	addCounters(&c.ended, n.view.Stats())
+	addCounters(&c.ended, n.View.Stats())
 }
 
-// started adds an app, which has a node.
-func (c *nodeCollector) started(a *App) {
+// started adds a handle, which has a node.
+func (c *nodeCollector) started(h *Handle) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.apps[a] = struct{}{}
+	c.inUse[h] = struct{}{}
 }
 
-// stopped takes an app out. Its node may stay open for a while, for requests that are under way,
+// stopped removes a handle. Its node may stay open for a while, for requests that are under way,
 // but no longer says how old this process' knowledge is.
-func (c *nodeCollector) stopped(a *App) {
+func (c *nodeCollector) stopped(h *Handle) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.apps, a)
+	delete(c.inUse, h)
 }
 
 // Describe implements [prometheus.Collector].
@@ -111,16 +162,16 @@ func (c *nodeCollector) read() (sum, oldest keystore.ViewStats, inUse bool, toke
 	defer c.mu.Unlock()
 	sum = c.ended
 	for n := range c.nodes {
-		stats := n.view.Stats()
+		stats := n.View.Stats()
 		addCounters(&sum, stats)
 		sum.Keys += stats.Keys
 		sum.Members += stats.Members
 		sum.Deployments += stats.Deployments
 		sum.Revoked += stats.Revoked
 	}
-	for a := range c.apps {
-		tokens += a.verifier.Remembered()
-		stats := a.node.Load().view.Stats()
+	for h := range c.inUse {
+		tokens += h.Remembered()
+		stats := h.node.Load().View.Stats()
 		if !inUse || knowsLess(stats, oldest) {
 			oldest, inUse = stats, true
 		}

@@ -1,4 +1,4 @@
-package caddymodule
+package node
 
 import (
 	"context"
@@ -145,18 +145,18 @@ func TestStoreCallsAreCountedByOutcome(t *testing.T) {
 					if storeOutcome(outcome) == test.outcome {
 						want = 1
 					}
-					if got := s.get(t, fmt.Sprintf("store_calls_total{operation=%q,outcome=%q}", operation, name)); got != want {
+					if got := s.Get(t, fmt.Sprintf("store_calls_total{operation=%q,outcome=%q}", operation, name)); got != want {
 						t.Errorf("%s %s: %v, want %v", operation, name, got, want)
 					}
 				}
 				series := fmt.Sprintf("store_call_duration_seconds{operation=%q}", operation)
 				if operation == "next" {
-					if _, ok := s["caddy_deployment_keys_"+series]; ok {
+					if _, ok := s[series]; ok {
 						t.Error("the wait for news is in the histogram")
 					}
 					continue
 				}
-				if got := s.get(t, series); got != 1 {
+				if got := s.Get(t, series); got != 1 {
 					t.Errorf("%s: %v durations, want 1", operation, got)
 				}
 			}

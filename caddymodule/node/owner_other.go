@@ -1,6 +1,6 @@
 //go:build !unix
 
-package caddymodule
+package node
 
 // sameOwner does nothing: elsewhere a file belongs to whom its directory says.
 func sameOwner(string, string) error { return nil }

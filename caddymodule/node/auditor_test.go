@@ -1,11 +1,10 @@
-package caddymodule
+package node
 
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,82 +13,12 @@ import (
 	"github.com/deploymentkeys/gateway/keystore/boltstore"
 )
 
-// refusalsOf has an audit log written until it has so many refusals, and returns them, newest first.
-func refusalsOf(t *testing.T, keys *keystore.Keystore, want int) []keystore.AuditEntry {
-	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		list, err := keys.Audit(t.Context(), keystore.Page{Limit: keystore.MaxPage})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var refusals []keystore.AuditEntry
-		for _, entry := range list.Items {
-			if entry.Kind == keystore.RequestRefused {
-				refusals = append(refusals, entry)
-			}
-		}
-		if len(refusals) >= want {
-			return refusals
-		}
-		if time.Now().After(deadline) {
-			for _, entry := range list.Items {
-				t.Logf("%s", entry.Line)
-			}
-			t.Fatalf("the audit log has %d refusals, want %d", len(refusals), want)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
-func TestRefusalsAreInTheAuditLog(t *testing.T) {
-	app := newTestApp(t, nil)
-	tokens := &TokenHandler{app: app.App}
-	raw := app.token(t, app.key)
-	refuse := map[string]func(){
-		// The token of another Deployment belongs to the log of the one that it was tried on.
-		"auth insufficient_scope dep2 " + app.key.ID: func() { app.get(t, "/dep2/x", raw) },
-		// A wrong secret of a key that there is: the key's Deployment.
-		"token invalid_client dep1 " + app.key.ID: func() {
-			serve(t, tokens, tokenRequestBody(app.key.ID, keystore.NewSecret().Reveal()))
-		},
-		// What is nobody's is of no Deployment, whatever it was tried on, and has no key.
-		"auth invalid_token": func() { app.get(t, "/dep1/x", "nonsense") },
-	}
-	for _, do := range refuse {
-		do()
-	}
-	// A made-up key ID is no key.
-	serve(t, tokens, tokenRequestBody(strings.Repeat("0", 24), app.secret))
-	refuse["token invalid_client"] = nil
-
-	got := map[string]bool{}
-	for _, entry := range refusalsOf(t, app.keys, len(refuse)) {
-		got[strings.TrimSpace(fmt.Sprintf("%s %s %s %s", entry.Handler, entry.Error, entry.Deployment, entry.Key))] = true
-	}
-	for want := range refuse {
-		if !got[strings.TrimSpace(want)] {
-			t.Errorf("%q is not among %v", want, got)
-		}
-	}
-}
-
-func TestRequestsWithoutCredentialsAreNoRefusals(t *testing.T) {
-	app := newTestApp(t, nil)
-	if w := serve(t, newAuth(app, nil), httptest.NewRequest(http.MethodGet, "/dep1/x", nil)); w.Code != http.StatusUnauthorized {
-		t.Fatalf("status %d", w.Code)
-	}
-	if events := app.node.Load().auditor.refusals.take(t.Context(), time.Now(), app.node.Load().view); len(events) != 0 {
-		t.Errorf("refusals %+v", events)
-	}
-}
-
 func TestRefusalsThatAreAlikeAreOneEntry(t *testing.T) {
-	app := newTestApp(t, nil)
-	view := app.node.Load().view
+	n := newTestNode(t)
+	view := n.View
 	a := newAuditRefusals()
 	now := time.Now()
-	kind := refusalKind{handler: "auth", code: codeInvalidToken, address: "192.0.2.1"}
+	kind := refusalKind{handler: "auth", code: "invalid_token", address: "192.0.2.1"}
 	take := func(after time.Duration, want ...uint64) {
 		t.Helper()
 		var got []uint64
@@ -116,24 +45,24 @@ func TestRefusalsThatAreAlikeAreOneEntry(t *testing.T) {
 }
 
 func TestRefusalsAreBounded(t *testing.T) {
-	app := newTestApp(t, nil)
-	view := app.node.Load().view
+	n := newTestNode(t)
+	view := n.View
 	a := newAuditRefusals()
 	now := time.Now()
 	const flood = 5 * mostProvenKinds
 	for i := range flood {
 		address := fmt.Sprintf("192.0.%d.%d", i/256, i%256)
-		a.note(now, refusalKind{handler: "auth", code: codeInvalidToken, address: address})
-		a.note(now, refusalKind{handler: "token", code: codeInvalidClient, address: address})
+		a.note(now, refusalKind{handler: "auth", code: "invalid_token", address: address})
+		a.note(now, refusalKind{handler: "token", code: "invalid_client", address: address})
 	}
 	if len(a.alike) > mostUnprovenKinds+2 {
 		t.Errorf("%d kinds are told apart", len(a.alike))
 	}
 	// Strangers do not make a node forget whose other refusals are.
-	proven := refusalKind{handler: "auth", code: codeInsufficientScope, address: "192.0.2.66", key: app.key.ID, home: "dep1", proven: true}
+	proven := refusalKind{handler: "auth", code: "insufficient_scope", address: "192.0.2.66", key: n.key.ID, home: "dep1", proven: true}
 	a.note(now, proven)
 	for i := range flood {
-		a.note(now, refusalKind{handler: "auth", code: codeInsufficientScope, address: fmt.Sprintf("2001:db8::%x", i), key: app.key.ID, home: "dep1", proven: true})
+		a.note(now, refusalKind{handler: "auth", code: "insufficient_scope", address: fmt.Sprintf("2001:db8::%x", i), key: n.key.ID, home: "dep1", proven: true})
 	}
 	if len(a.alike) > mostUnprovenKinds+mostProvenKinds+3 {
 		t.Errorf("%d kinds are told apart", len(a.alike))
@@ -166,13 +95,13 @@ func TestRefusalsAreBounded(t *testing.T) {
 
 // Who has one token could name any number of Deployments, and any other text in their place.
 func TestRefusalsOfOneTokenAreFew(t *testing.T) {
-	app := newTestApp(t, nil)
-	raw := app.token(t, app.key)
+	n := newTestNode(t)
 	for i := range 10 * mostSpread {
-		app.get(t, fmt.Sprintf("/x%d/y", i), raw)
-		app.get(t, fmt.Sprintf("/%d%s/y", i, strings.Repeat("A", 1000)), raw)
+		for _, asked := range []string{fmt.Sprintf("x%d", i), strings.Repeat("A", 1000) + strconv.Itoa(i)} {
+			n.Refused(Refusal{Handler: "auth", Code: "insufficient_scope", Key: n.key.ID, KeyDeployment: "dep1", Deployment: asked})
+		}
 	}
-	refusals := &app.node.Load().auditor.refusals
+	refusals := &n.auditor.refusals
 	refusals.mu.Lock()
 	defer refusals.mu.Unlock()
 	if len(refusals.alike) > mostSpread+1 {
@@ -186,33 +115,32 @@ func TestRefusalsOfOneTokenAreFew(t *testing.T) {
 }
 
 func TestStrangersAddressesAreNetworks(t *testing.T) {
-	app := newTestApp(t, nil)
-	keys := app.node.Load().keys
+	n := newTestNode(t)
+	keys := n.Keys
 	for address, want := range map[string]string{
 		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
 		"::ffff:192.0.2.1":     "::ffff:192.0.2.1",
 		"192.0.2.1":            "192.0.2.1",
 		"":                     "",
 	} {
-		if got := kindOf("auth", refuse(codeInvalidToken, "x"), address, keys).address; got != want {
+		if got := kindOf(Refusal{Handler: "auth", Code: "invalid_token", Address: address}, keys).address; got != want {
 			t.Errorf("the address %q is kept as %q, want %q", address, got, want)
 		}
 	}
-	refused := refuse(codeInsufficientScope, "x")
-	refused.keyID = app.key.ID
-	if got := kindOf("auth", refused, "2001:db8::1", keys).address; got != "2001:db8::1" {
+	refused := Refusal{Handler: "auth", Code: "insufficient_scope", Address: "2001:db8::1", Key: n.key.ID}
+	if got := kindOf(refused, keys).address; got != "2001:db8::1" {
 		t.Errorf("of a proven key the address is kept as %q", got)
 	}
 }
 
 // An outage between the refusal and the entry must not make it another Deployment's, or nobody's.
 func TestRefusalsGivenBackKeepTheirHome(t *testing.T) {
-	app := newTestApp(t, nil)
-	view := app.node.Load().view
+	n := newTestNode(t)
+	view := n.View
 	a := newAuditRefusals()
 	now := time.Now()
-	a.note(now, refusalKind{handler: "auth", code: codeInsufficientScope, key: app.key.ID, deployment: "ghost", home: "dep1", proven: true})
-	a.note(now, refusalKind{handler: "auth", code: codeInsufficientScope, key: app.key.ID, deployment: "dep2", home: "dep1", proven: true})
+	a.note(now, refusalKind{handler: "auth", code: "insufficient_scope", key: n.key.ID, deployment: "ghost", home: "dep1", proven: true})
+	a.note(now, refusalKind{handler: "auth", code: "insufficient_scope", key: n.key.ID, deployment: "dep2", home: "dep1", proven: true})
 	outage, cancel := context.WithCancel(t.Context())
 	cancel()
 	if taken := a.take(outage, now, view); len(taken) != 0 {
@@ -244,7 +172,7 @@ func TestEndOfANodeDoesNotWaitForItsAuditor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := newNode(hangingLog{store}, make([]byte, 32))
+	n := New(hangingLog{store}, make([]byte, 32), nil)
 	n.auditor.heard()
 	ended := make(chan error, 1)
 	began := time.Now()
@@ -275,12 +203,10 @@ func TestReleasesUnderWayAreWaitedFor(t *testing.T) {
 
 // A refused request must not become much dearer by being entered.
 func BenchmarkRefusalNoted(b *testing.B) {
-	app := newTestApp(b, nil)
-	auditor := app.node.Load().auditor
-	refused := refuse(codeInvalidToken, "this is not a valid access token of this gateway")
-	refused.deploymentID = "dep1"
+	n := newTestNode(b)
+	refused := Refusal{Handler: "auth", Code: "invalid_token", Address: "192.0.2.1", Deployment: "dep1"}
 	b.ReportAllocs()
 	for b.Loop() {
-		auditor.refused("auth", refused, "192.0.2.1")
+		n.Refused(refused)
 	}
 }

@@ -1,9 +1,8 @@
-package caddymodule
+package node
 
 import (
 	"bytes"
 	"context"
-	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -38,13 +37,13 @@ const (
 	usesAtOnce = 1_000 // handed to the keystore in one call
 )
 
-// A useKind is for what a key was used. They can be combined.
-type useKind uint8
+// A Use is for what a key was used. They can be combined.
+type Use uint8
 
 const (
-	tokenUse          useKind = 1 << iota // it got an access token
-	requestUse                            // a request with its token or its secret was accepted
-	previousSecretUse                     // its previous secret was right
+	TokenUse          Use = 1 << iota // it got an access token
+	RequestUse                        // a request with its token or its secret was accepted
+	PreviousSecretUse                 // its previous secret was right
 )
 
 // keyUses are the notes of a node. They keep nothing of a configuration.
@@ -95,19 +94,28 @@ func newKeyUses(keys *keystore.Keystore) *keyUses {
 	return u
 }
 
-// note notes a use of a key in a second of Unix time, by a request.
-func (u *keyUses) note(key *keystore.Key, kind useKind, second int64, r *http.Request) {
-	if known, ok := u.known.Load(key.ID); ok {
-		if latest := known.(*keyInUse).latest.Load(); latest != nil && kind.noted(latest, key, second) {
-			return
-		}
-	}
-	u.noteFirst(key, kind, second, r)
+// Used reports whether a use of a key in a second of Unix time is recorded already.
+func (n *Node) Used(key *keystore.Key, kind Use, second int64) bool {
+	return n.uses.noted(key, kind, second)
 }
 
-// noteFirst is for the first use of a key in a second.
-func (u *keyUses) noteFirst(key *keystore.Key, kind useKind, second int64, r *http.Request) {
-	at, address := time.Unix(second, 0).UTC(), addressOf(r)
+// RecordUse records a use of a key in a second of Unix time, from the address of a client ("" if that has none). It
+// does nothing where [Node.Used] is true, which is cheaper to ask first.
+func (n *Node) RecordUse(key *keystore.Key, kind Use, second int64, client string) {
+	n.uses.note(key, kind, second, client)
+}
+
+func (u *keyUses) noted(key *keystore.Key, kind Use, second int64) bool {
+	known, ok := u.known.Load(key.ID)
+	if !ok {
+		return false
+	}
+	latest := known.(*keyInUse).latest.Load()
+	return latest != nil && kind.noted(latest, key, second)
+}
+
+func (u *keyUses) note(key *keystore.Key, kind Use, second int64, client string) {
+	at, address := time.Unix(second, 0).UTC(), addressOf(client)
 	for {
 		known, ok := u.known.Load(key.ID)
 		if !ok {
@@ -140,31 +148,31 @@ func (u *keyUses) noteFirst(key *keystore.Key, kind useKind, second int64, r *ht
 }
 
 // noted reports whether a note has these kinds of use in a second, or later.
-func (kind useKind) noted(use *keystore.KeyUse, key *keystore.Key, second int64) bool {
-	return (kind&requestUse == 0 || use.RequestAt.Unix() >= second) &&
-		(kind&tokenUse == 0 || use.TokenAt.Unix() >= second) &&
-		(kind&previousSecretUse == 0 || use.PreviousSecretAt.Unix() >= second && bytes.Equal(use.PreviousSecretHash, key.PreviousSecretHash))
+func (kind Use) noted(use *keystore.KeyUse, key *keystore.Key, second int64) bool {
+	return (kind&RequestUse == 0 || use.RequestAt.Unix() >= second) &&
+		(kind&TokenUse == 0 || use.TokenAt.Unix() >= second) &&
+		(kind&PreviousSecretUse == 0 || use.PreviousSecretAt.Unix() >= second && bytes.Equal(use.PreviousSecretHash, key.PreviousSecretHash))
 }
 
 // add is a note with these kinds of use besides.
-func (kind useKind) add(use *keystore.KeyUse, key *keystore.Key, at time.Time, address netip.Addr) *keystore.KeyUse {
+func (kind Use) add(use *keystore.KeyUse, key *keystore.Key, at time.Time, address netip.Addr) *keystore.KeyUse {
 	after := *use
-	if kind&requestUse != 0 && at.After(use.RequestAt) {
+	if kind&RequestUse != 0 && at.After(use.RequestAt) {
 		after.RequestAt, after.RequestAddress = at, address
 	}
-	if kind&tokenUse != 0 && at.After(use.TokenAt) {
+	if kind&TokenUse != 0 && at.After(use.TokenAt) {
 		after.TokenAt, after.TokenAddress = at, address
 	}
-	if kind&previousSecretUse != 0 {
+	if kind&PreviousSecretUse != 0 {
 		after.PreviousSecretAt, after.PreviousSecretHash = at, key.PreviousSecretHash
 	}
 	return &after
 }
 
-// addressOf is the client's; none for one on a socket. What a proxy tells of zones is left out: it has no
+// addressOf is the client's; none for one on a socket. The zone that a proxy may give is left out: it has no
 // bound.
-func addressOf(r *http.Request) netip.Addr {
-	address, err := netip.ParseAddr(clientIP(r))
+func addressOf(client string) netip.Addr {
+	address, err := netip.ParseAddr(client)
 	if err != nil {
 		return netip.Addr{}
 	}

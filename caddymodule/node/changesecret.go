@@ -1,16 +1,13 @@
-package caddymodule
+package node
 
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/caddyserver/caddy/v2"
 
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/keystore/boltstore"
@@ -22,10 +19,9 @@ import (
 // that is in no file.
 const pendingSecretFile = secretFile + ".new"
 
-// ChangeSecret gives the store of a configuration another master secret. The configuration is Caddy's
-// JSON; redis and secret are found in it as a gateway finds them, and secret has to be the present
-// one. White space around the new secret is no part of it. next says what the operator has to do
-// after; neither it nor an error holds a secret.
+// ChangeSecret gives the store of a place another master secret; the place has the present one. name is how the
+// configuration names the secret, "" for that of the data directory. White space around the new secret is no part of
+// it. next says what the operator has to do after; neither it nor an error holds a secret.
 //
 // Keys, tokens and signing keys stay as they are: the secret only seals the key under which all else
 // is protected. Gateways that have the store open go on, but no gateway starts with the old secret
@@ -33,79 +29,24 @@ const pendingSecretFile = secretFile + ".new"
 //
 // An embedded store must not be open in a gateway. Where its secret is the one in the data directory,
 // that is changed too. Whenever this is interrupted, it can be called again with the same new secret,
-// and finishes. Errors: [keystore.ErrWrongSecret] when the configured secret is not the store's,
+// and finishes. Errors: [keystore.ErrWrongSecret] when the present secret is not the store's,
 // [keystore.ErrUnavailable].
-func ChangeSecret(ctx context.Context, config, newSecret []byte) (next string, err error) {
+func ChangeSecret(ctx context.Context, place Place, name string, newSecret []byte) (next string, err error) {
 	newSecret = bytes.TrimSpace(newSecret)
-	if len(newSecret) < minSecretLength {
-		return "", fmt.Errorf("the new secret has %d characters, at least %d are needed; %s", len(newSecret), minSecretLength, howToMakeSecret)
-	}
-	app, err := configuredApp(config)
-	if err != nil {
+	if err := CheckSecret("the new secret", newSecret); err != nil {
 		return "", err
 	}
-	place, err := app.findStore()
-	if err != nil {
-		return "", err
-	}
-	change := secretChange{place: place, app: app, after: newSecret}
-	if place.remote() {
+	change := secretChange{place: place, name: name, after: newSecret}
+	if place.Remote() {
 		return change.inRedis(ctx)
 	}
 	return change.embedded(ctx)
 }
 
-// configuredApp is the app of a configuration in Caddy's JSON, not provisioned. A configuration with
-// handlers and no app has one with the defaults.
-func configuredApp(config []byte) (*App, error) {
-	var parts struct {
-		Apps map[string]json.RawMessage `json:"apps"`
-	}
-	if err := json.Unmarshal(config, &parts); err != nil {
-		return nil, fmt.Errorf("the configuration: %w", err)
-	}
-	app := new(App)
-	if raw, ok := parts.Apps[appName]; ok {
-		if err := caddy.StrictUnmarshalJSON(raw, app); err != nil {
-			return nil, fmt.Errorf("the configuration: app %s: %w", appName, err)
-		}
-		return app, nil
-	}
-	for _, raw := range parts.Apps {
-		var value any
-		if err := json.Unmarshal(raw, &value); err == nil && hasHandler(value) {
-			return app, nil
-		}
-	}
-	return nil, fmt.Errorf("the configuration has no %s: is it the gateway's?", appName)
-}
-
-// hasHandler reports whether one of this package's handlers is anywhere in a piece of configuration.
-func hasHandler(value any) bool {
-	switch value := value.(type) {
-	case []any:
-		for _, element := range value {
-			if hasHandler(element) {
-				return true
-			}
-		}
-	case map[string]any:
-		if name := value["handler"]; name == "deployment_token" || name == "deployment_auth" {
-			return true
-		}
-		for _, member := range value {
-			if hasHandler(member) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // A secretChange is one call of ChangeSecret.
 type secretChange struct {
-	app   *App
-	place storePlace
+	place Place
+	name  string // of the secret in the configuration
 	after []byte // the new secret
 }
 
@@ -113,7 +54,7 @@ type secretChange struct {
 var secretChanger = keystore.Caller{Name: "admin", Via: keystore.ViaCommand}
 
 func (s secretChange) inRedis(ctx context.Context) (string, error) {
-	store, err := redisstore.Open(redisstore.Options{URL: s.place.redis, Replicas: s.place.replicas})
+	store, err := redisstore.Open(redisstore.Options{URL: s.place.Redis, Replicas: s.place.Replicas})
 	if err != nil {
 		return "", err
 	}
@@ -121,11 +62,11 @@ func (s secretChange) inRedis(ctx context.Context) (string, error) {
 	if err := checkSetUp(ctx, store); err != nil {
 		return "", err
 	}
-	done, err := s.reseal(ctx, store, s.place.master)
+	done, err := s.reseal(ctx, store, s.place.Master)
 	if err != nil {
-		return "", fmt.Errorf("secret %s: %w", s.app.Secret, err)
+		return "", fmt.Errorf("secret %s: %w", s.name, err)
 	}
-	return done + " Gateways that run go on. Now put the new secret where every gateway's configuration has it from, " + s.app.Secret +
+	return done + " Gateways that run go on. Now put the new secret where every gateway's configuration has it from, " + s.name +
 		", before any of them is restarted; then restart each, or reload it with caddy reload --force.", nil
 }
 
@@ -142,21 +83,21 @@ func (s secretChange) embedded(ctx context.Context) (string, error) {
 	if err := checkSetUp(ctx, store); err != nil {
 		return "", fmt.Errorf("embedded store %s: %w", s.place.file(), err)
 	}
-	if len(s.place.master) == 0 {
+	if len(s.place.Master) == 0 {
 		return s.local(ctx, store)
 	}
-	done, err := s.reseal(ctx, store, s.place.master)
+	done, err := s.reseal(ctx, store, s.place.Master)
 	if err != nil {
-		return "", fmt.Errorf("embedded store %s: secret %s: %w", s.place.file(), s.app.Secret, err)
+		return "", fmt.Errorf("embedded store %s: secret %s: %w", s.place.file(), s.name, err)
 	}
-	return done + " Now put the new secret where the gateway's configuration has it from, " + s.app.Secret + ", and start the gateway.", nil
+	return done + " Now put the new secret where the gateway's configuration has it from, " + s.name + ", and start the gateway.", nil
 }
 
 // local changes the secret in the data directory too. It writes the new one beside the present one,
 // changes the store, and puts the new one in the place of the other: of the two files, one always has
 // the secret of the store. What an interrupted call has left is finished first.
 func (s secretChange) local(ctx context.Context, store keystore.Store) (next string, err error) {
-	path, pending := filepath.Join(s.place.directory, secretFile), filepath.Join(s.place.directory, pendingSecretFile)
+	path, pending := filepath.Join(s.place.Directory, secretFile), filepath.Join(s.place.Directory, pendingSecretFile)
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("embedded store %s: %w", s.place.file(), err)

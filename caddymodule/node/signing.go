@@ -1,4 +1,4 @@
-package caddymodule
+package node
 
 import (
 	"context"
@@ -12,13 +12,14 @@ import (
 	"github.com/deploymentkeys/gateway/token"
 )
 
-// signing brings the signing keys from the keystore, where all nodes share them, to package
-// token, which knows what to do with them.
+// This file brings the signing keys from the keystore, where all nodes share them, to package token. To read
+// them and to change them are two functions: [Node.Ring] and [Node.Maintain]. No request calls the second.
+
+// signing is the signing keys as this node has read them.
 type signing struct {
-	node         func(context.Context) (*node, error)
-	policy       keystore.SigningPolicy
-	maxStaleness time.Duration
-	now          func() time.Time
+	keys *keystore.Keystore
+	view *keystore.View
+	now  func() time.Time
 
 	loading singleflight.Group
 	loaded  atomic.Pointer[loadedRing]
@@ -43,24 +44,22 @@ type reloaded struct {
 	err error
 }
 
-// ring is the signing keys as this node knows them. They are read from the store the first time,
-// which can be before the store was ever reached, and again when they have changed, or may have
-// without this node hearing of it: one that was replaced must not be trusted any more.
-func (s *signing) ring(ctx context.Context) (*token.Ring, error) {
+// Ring returns the signing keys as this node knows them. They are read from the store the first time, and again
+// when they have changed, or when the node may have missed that they have, for longer than maxStaleness: one that
+// was replaced must not be trusted any more. The error wraps [keystore.ErrUnavailable] where the store cannot be
+// asked, or has no signing keys yet.
+func (n *Node) Ring(ctx context.Context, maxStaleness time.Duration) (*token.Ring, error) {
+	s := &n.signing
 	loaded := s.loaded.Load()
 	if loaded == nil {
 		return s.load(ctx)
 	}
-	n, err := s.node(ctx)
-	if err != nil {
-		return nil, err
-	}
-	changed := n.view.SigningKeysVersion() != loaded.version
-	age, heard := n.view.Age()
+	changed := s.view.SigningKeysVersion() != loaded.version
+	age, heard := s.view.Age()
 	switch {
-	case !changed && heard && age <= s.maxStaleness:
+	case !changed && heard && age <= maxStaleness:
 		return loaded.Ring, nil
-	case !changed && s.now().Sub(loaded.at) <= min(s.maxStaleness, reloadInterval):
+	case !changed && s.now().Sub(loaded.at) <= min(maxStaleness, reloadInterval):
 		return loaded.Ring, nil
 	}
 	if last := s.recent(); last != nil && last.err != nil {
@@ -72,10 +71,11 @@ func (s *signing) ring(ctx context.Context) (*token.Ring, error) {
 	return s.loaded.Load().Ring, nil
 }
 
-// reload reads the signing keys again for a token that names one which this node does not know:
-// another node may have made it. Done within reloadInterval, it is as that ended. Its error says
-// that nothing is known of such keys.
-func (s *signing) reload(ctx context.Context) error {
+// ReloadRing reads the signing keys again for a token that names one which this node does not know: another node may
+// have made it. At most once a second it asks the store; in between the last outcome is returned. Its error says that
+// nothing is known of such keys.
+func (n *Node) ReloadRing(ctx context.Context) error {
+	s := &n.signing
 	if last := s.recent(); last != nil {
 		return last.err
 	}
@@ -96,11 +96,10 @@ func (s *signing) readAgain(ctx context.Context) error {
 	return err
 }
 
-// load reads the signing keys, and makes the first one. Of
-// callers that come together, one does it for all.
+// load reads the signing keys. Of callers that come together, one does it for all.
 func (s *signing) load(ctx context.Context) (*token.Ring, error) {
 	attempt := s.loading.DoChan("", func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keystore.ChangeTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keystore.ReadTimeout)
 		defer cancel()
 		return s.read(ctx)
 	})
@@ -120,22 +119,16 @@ func (s *signing) load(ctx context.Context) (*token.Ring, error) {
 	}
 }
 
-// read reads the signing keys, and does what is due with them. Every node may do so at any time: the
-// store says which key signs, and since when.
+// read reads the signing keys. It changes nothing: see [Node.Maintain].
 func (s *signing) read(ctx context.Context) (*token.Ring, error) {
-	n, err := s.node(ctx)
-	if err != nil {
-		return nil, err
-	}
 	at := s.now()
-	version := n.view.SigningKeysVersion() // before the read: what changes meanwhile is read again
-	stored, err := n.keys.MaintainSigningKeys(ctx, s.policy)
-	if now := n.view.SigningKeysVersion(); err == nil && now != version {
-		version = now // most likely by this very call
-		stored, err = n.keys.MaintainSigningKeys(ctx, s.policy)
-	}
+	version := s.view.SigningKeysVersion() // before the read: what changes meanwhile is read again
+	stored, err := s.keys.SigningKeys(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading the signing keys: %w", err)
+	}
+	if len(stored) == 0 {
+		return nil, fmt.Errorf("%w: the store has no signing keys yet", keystore.ErrUnavailable)
 	}
 	signer, usable := "", make([]*token.SigningKey, len(stored))
 	for i, key := range stored {
@@ -156,6 +149,32 @@ func (s *signing) read(ctx context.Context) (*token.Ring, error) {
 	}
 	s.loaded.Store(&loadedRing{ring, version, at})
 	return ring, nil
+}
+
+// Maintain does what is due with the signing keys of the store: it makes the first one, announces the next, lets it
+// sign, removes what has expired. Every node may do so at any time: the store says which key signs, and since when.
+// Only start and upkeep call it. Errors: those of [keystore.Keystore.MaintainSigningKeys].
+func (n *Node) Maintain(ctx context.Context, policy keystore.SigningPolicy) error {
+	_, err := n.Keys.MaintainSigningKeys(ctx, complete(policy))
+	return err
+}
+
+// RotateSigningKey announces a new signing key, which signs after [keystore.SigningKeyNotice].
+// Errors: [keystore.ErrExists] when one is announced already, [keystore.ErrUnavailable].
+func (n *Node) RotateSigningKey(ctx context.Context, by keystore.Caller, policy keystore.SigningPolicy) (keystore.SigningKey, error) {
+	return n.Keys.RotateSigningKey(ctx, by, complete(policy))
+}
+
+// ReplaceSigningKeys is for a signing key that leaked: a new one signs at once, and all others are removed, with all
+// tokens that were issued so far. Errors: [keystore.ErrUnavailable].
+func (n *Node) ReplaceSigningKeys(ctx context.Context, by keystore.Caller, policy keystore.SigningPolicy) (keystore.SigningKey, error) {
+	return n.Keys.ReplaceSigningKeys(ctx, by, complete(policy))
+}
+
+// complete adds to a policy how keys are made, which a configuration does not say.
+func complete(policy keystore.SigningPolicy) keystore.SigningPolicy {
+	policy.Generate = generateSigningKey
+	return policy
 }
 
 // generateSigningKey makes a signing key as the keystore keeps it.

@@ -1,4 +1,4 @@
-package caddymodule
+package node
 
 import (
 	"context"
@@ -80,7 +80,7 @@ func TestChangeOfTheLocalSecret(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			directory := newSecretStore(t, test.store, test.files)
-			change := secretChange{new(App), storePlace{directory: directory}, []byte(secretB)}
+			change := secretChange{Place{Directory: directory}, "", []byte(secretB)}
 			for round, says := range []string{test.says, unchangedStore} {
 				next, err := change.embedded(t.Context())
 				if err != nil || !strings.HasPrefix(next, says) {
@@ -123,7 +123,7 @@ func TestChangeOfTheLocalSecretWithoutAnAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			directory := newSecretStore(t, secretA, map[string]string{"secret": secretA})
-			change := secretChange{new(App), storePlace{directory: directory}, []byte(secretB)}
+			change := secretChange{Place{Directory: directory}, "", []byte(secretB)}
 			kept := func() {
 				t.Helper()
 				for file, want := range map[string]string{secretFile: secretA, pendingSecretFile: secretB} {
@@ -164,7 +164,7 @@ func TestChangeOfTheLocalSecretThatIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			directory := newSecretStore(t, secretA, test.files)
-			next, err := secretChange{new(App), storePlace{directory: directory}, []byte(secretB)}.embedded(t.Context())
+			next, err := secretChange{Place{Directory: directory}, "", []byte(secretB)}.embedded(t.Context())
 			if err == nil || next != "" || (test.is != nil && !errors.Is(err, test.is)) ||
 				!strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), directory) {
 				t.Fatalf("%q, %v, want an error with %q", next, err, test.says)
@@ -188,7 +188,7 @@ func TestChangeOfAConfiguredSecret(t *testing.T) {
 	t.Parallel()
 	directory := newSecretStore(t, secretA, nil)
 	change := func(before, after string) (string, error) {
-		return secretChange{&App{Secret: "{env.SECRET}"}, storePlace{directory: directory, master: []byte(before)}, []byte(after)}.embedded(t.Context())
+		return secretChange{Place{Directory: directory, Master: []byte(before)}, "{env.SECRET}", []byte(after)}.embedded(t.Context())
 	}
 	if next, err := change(secretC, secretB); !errors.Is(err, keystore.ErrWrongSecret) || !strings.Contains(err.Error(), "{env.SECRET}") {
 		t.Errorf("%q, %v, want an error that names the secret's place", next, err)
@@ -216,7 +216,7 @@ func TestChangeOfAConfiguredSecret(t *testing.T) {
 func TestChangeSecretOfNoStore(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
-	change := secretChange{new(App), storePlace{directory: directory}, []byte(secretB)}
+	change := secretChange{Place{Directory: directory}, "", []byte(secretB)}
 	if next, err := change.embedded(t.Context()); err == nil || !strings.Contains(err.Error(), directory) {
 		t.Errorf("without a store: %q, %v", next, err)
 	}
@@ -239,32 +239,4 @@ func TestChangeSecretOfNoStore(t *testing.T) {
 		}
 		return err
 	})
-}
-
-func TestChangeSecretArguments(t *testing.T) {
-	t.Parallel()
-	const good = `{"apps":{"deployment_keys":{"redis":"redis://127.0.0.1:1","secret":"{env.DK_NONE}"}}}`
-	for name, test := range map[string]struct{ config, secret, says string }{
-		"short":           {good, " " + strings.Repeat("x", minSecretLength-1) + "\n", "has 31 characters"},
-		"empty":           {good, "", "has 0 characters"},
-		"no JSON":         {"{", secretB, "the configuration"},
-		"no apps":         {`{}`, secretB, "is it the gateway's?"},
-		"other apps":      {`{"apps":{"http":{"servers":{"s":{"routes":[{"handle":[{"handler":"static_response"}]}]}}}}}`, secretB, "is it the gateway's?"},
-		"unknown option":  {`{"apps":{"deployment_keys":{"redsi":"x"}}}`, secretB, `unknown field "redsi"`},
-		"secret not set":  {good, secretB, "secret"},
-		"secret in clear": {`{"apps":{"deployment_keys":{"secret":"` + secretA + `"}}}`, secretB, "stands in the configuration"},
-		"redis alone":     {`{"apps":{"deployment_keys":{"redis":"redis://127.0.0.1:1"}}}`, secretB, "redis needs a master secret"},
-		"no URL of Redis": {`{"apps":{"deployment_keys":{"redis":"http://127.0.0.1"}}}`, secretB, "redis"},
-	} {
-		next, err := ChangeSecret(t.Context(), []byte(test.config), []byte(test.secret))
-		if err == nil || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), secretA) || strings.Contains(err.Error(), secretB) {
-			t.Errorf("%s: %q, %v, want an error with %q", name, next, err, test.says)
-		}
-	}
-	for _, handler := range []string{"deployment_token", "deployment_auth"} {
-		config := `{"apps":{"http":{"servers":{"s":{"routes":[{"handle":[{"handler":"subroute","routes":[{"handle":[{"handler":"` + handler + `"}]}]}]}]}}}}}`
-		if app, err := configuredApp([]byte(config)); err != nil || app.Redis != "" {
-			t.Errorf("%s: %v", handler, err)
-		}
-	}
 }

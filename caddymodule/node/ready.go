@@ -1,4 +1,4 @@
-package caddymodule
+package node
 
 import (
 	"context"
@@ -14,30 +14,26 @@ var errStoreEmpty = errors.New("the store is empty: it has lost what was in it, 
 
 // Ready reports whether this node can decide on requests at this moment: it has opened the store
 // with the right master secret and has signing keys; and either its knowledge is at most
-// max_staleness old, or the store answers now. The error says why not. It takes a little more
+// maxStaleness old, or the store answers now. The error says why not. It takes a little more
 // than [keystore.ReadTimeout] at most.
 //
 // age is how old the node's knowledge is; known is false when it has none, also when it is ready
 // because the store answers.
-func (a *App) Ready(ctx context.Context) (age time.Duration, known bool, err error) {
-	n := a.node.Load()
-	if n == nil {
-		return 0, false, errNotStarted
-	}
+func (n *Node) Ready(ctx context.Context, maxStaleness time.Duration) (age time.Duration, known bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, keystore.ReadTimeout)
 	defer cancel()
-	age, known = n.view.Age()
+	age, known = n.View.Age()
 	if !known {
 		age = 0
 	}
 	// What the view has heard says nothing about the master secret; only what was read does.
-	_, err = a.signing.ring(ctx)
-	if known && age <= a.maxStaleness {
+	_, err = n.Ring(ctx, maxStaleness)
+	if known && age <= maxStaleness {
 		return age, known, err
 	}
 	initialized := false
 	if err == nil {
-		initialized, err = keystore.Initialized(ctx, n.store)
+		initialized, err = n.Initialized(ctx)
 	}
 	switch {
 	case errors.Is(err, keystore.ErrUnavailable) && known:

@@ -1,4 +1,4 @@
-package caddymodule
+package node
 
 import (
 	"errors"
@@ -6,31 +6,21 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/token"
 )
 
-// readyApp is an app on a node with a fake log; it has started, unless n is nil.
-func readyApp(n *node, maxStaleness time.Duration) *App {
-	app := &App{maxStaleness: maxStaleness, logger: zap.NewNop(), faults: zap.NewNop()}
-	app.signing = &signing{node: app.opened, maxStaleness: maxStaleness, now: time.Now, policy: keystore.SigningPolicy{
-		Algorithm: string(token.ES256), TokenLifetime: DefaultTokenLifetime, Generate: generateSigningKey,
-	}}
-	if n != nil {
-		app.node.Store(n)
-	}
-	return app
-}
-
-func readyNode(t *testing.T, store keystore.Store, master string) *node {
+// readyNode is a node on a store that hears of changes, and does nothing else by itself.
+func readyNode(t *testing.T, store keystore.Store, master string) *Node {
 	t.Helper()
 	keys := keystore.New(store, []byte(strings.Repeat(master, minSecretLength)))
-	n := &node{store: store, keys: keys, view: keystore.NewView(keys, keystore.ViewOptions{})}
-	t.Cleanup(n.view.Close)
+	n := &Node{store: store, Keys: keys, View: keystore.NewView(keys, keystore.ViewOptions{})}
+	n.signing = signing{keys: keys, view: n.View, now: time.Now}
+	t.Cleanup(n.View.Close)
 	return n
 }
+
+var testPolicy = keystore.SigningPolicy{Algorithm: string(token.ES256), TokenLifetime: 24 * time.Hour}
 
 func TestReady(t *testing.T) {
 	t.Parallel()
@@ -71,16 +61,16 @@ func TestReady(t *testing.T) {
 			}
 			n := readyNode(t, store, "k")
 			if test.known {
-				eventually(t, func() bool { _, heard := n.view.Age(); return heard })
+				eventually(t, func() bool { _, heard := n.View.Age(); return heard })
 			}
-			app := readyApp(n, test.maxStaleness)
+			_ = n.Maintain(t.Context(), testPolicy) // as at start; where it fails is what is tested
 			if test.then != nil {
-				if _, _, err := app.Ready(t.Context()); err != nil {
+				if _, _, err := n.Ready(t.Context(), test.maxStaleness); err != nil {
 					t.Fatal(err)
 				}
 				test.then(t, store)
 			}
-			age, known, err := app.Ready(t.Context())
+			age, known, err := n.Ready(t.Context(), test.maxStaleness)
 			if !errors.Is(err, test.err) || (err != nil && !strings.Contains(err.Error(), test.reason)) {
 				t.Errorf("%v, want %v: …%s…", err, test.err, test.reason)
 			}
@@ -97,13 +87,5 @@ func empty(t *testing.T, store *fakeLog) {
 	t.Helper()
 	if err := store.Apply(t.Context(), keystore.Change{Steps: []keystore.Step{{Kind: keystore.DeleteRecord, Name: "root"}}}); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestNotReadyBeforeStart(t *testing.T) {
-	t.Parallel()
-	_, known, err := readyApp(nil, time.Hour).Ready(t.Context())
-	if known || !errors.Is(err, keystore.ErrUnavailable) || !strings.Contains(err.Error(), "starting") {
-		t.Errorf("known %v, %v", known, err)
 	}
 }

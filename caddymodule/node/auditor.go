@@ -1,10 +1,9 @@
-package caddymodule
+package node
 
 import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -17,10 +16,9 @@ import (
 // made, and with this node's refusals. It has one goroutine, and belongs to the node, so that a new
 // configuration loses nothing. No request waits for it.
 type auditor struct {
-	keys      *keystore.Keystore
-	view      *keystore.View
-	refusals  auditRefusals
-	retention atomic.Int64 // of entries, a [time.Duration]
+	keys     *keystore.Keystore
+	view     *keystore.View
+	refusals auditRefusals
 
 	wake   chan struct{}   // there may be something to enter
 	ctx    context.Context // ends with close
@@ -48,7 +46,6 @@ const (
 func newAuditor() *auditor {
 	a := &auditor{refusals: newAuditRefusals(), wake: make(chan struct{}, 1), done: make(chan struct{})}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
-	a.retention.Store(int64(DefaultAuditRetention))
 	return a
 }
 
@@ -60,21 +57,10 @@ func (a *auditor) heard() {
 	}
 }
 
-// refused enters a refusal, at the next opportunity. A nil auditor enters nothing.
-func (a *auditor) refused(handler string, refused *refusal, clientIP string) {
-	if a == nil {
-		return
-	}
-	if first := a.refusals.note(time.Now(), kindOf(handler, refused, clientIP, a.keys)); first {
+// refused enters a refusal, at the next opportunity.
+func (a *auditor) refused(refused Refusal) {
+	if first := a.refusals.note(time.Now(), kindOf(refused, a.keys)); first {
 		a.heard()
-	}
-}
-
-// AuditRefusal enters into the audit log that a user was refused in the console, where they have signed in:
-// in a Deployment, or "" for what is of none.
-func (a *App) AuditRefusal(by keystore.Caller, deployment string) {
-	if n := a.node.Load(); n != nil {
-		n.auditor.refused("console", &refusal{code: codeAccessDenied, user: by.Name, deploymentID: deployment}, by.Address)
 	}
 }
 
@@ -84,7 +70,6 @@ func (a *auditor) run() {
 	ticks := time.NewTicker(auditInterval)
 	defer ticks.Stop()
 	for {
-		purge := false
 		select {
 		case <-a.ctx.Done():
 			ctx, cancel := context.WithTimeout(context.Background(), auditFarewell)
@@ -99,13 +84,9 @@ func (a *auditor) run() {
 			}
 			delay.Stop()
 		case <-ticks.C:
-			purge = true
 		}
 		ctx, cancel := context.WithTimeout(a.ctx, auditPatience)
 		err := a.write(ctx)
-		if purge && err == nil {
-			_, err = a.keys.PurgeAudit(ctx, time.Duration(a.retention.Load()))
-		}
 		cancel()
 		a.report(err)
 	}

@@ -1,4 +1,4 @@
-package caddymodule
+package node
 
 import (
 	"context"
@@ -9,6 +9,21 @@ import (
 
 	"github.com/deploymentkeys/gateway/keystore"
 )
+
+// A Refusal is a request that was refused, for the audit log and for events.
+type Refusal struct {
+	Handler string // that refused it
+	Code    string // the "error" of the answer
+	Address string // the client's
+
+	// Who was refused, if they have proven to be that; the Deployment that a key is of; and, of those who
+	// have proven nothing, the key ID that they sent.
+	Key, User     string
+	KeyDeployment string
+	ClaimedKey    string
+
+	Deployment string // that the request was for
+}
 
 // auditRefusals are the refusals of a node that are to be entered into the audit log. Those that are alike
 // are one: the first is entered at once, and those that follow as a number, once in auditRepeat. So a job
@@ -39,7 +54,7 @@ const (
 // A refusalKind is what refusals have in common that are counted together.
 type refusalKind struct {
 	handler    string
-	code       errorCode
+	code       string
 	address    string
 	key, user  string // proven, or the key whose ID was used
 	deployment string // that the request was for; only of somebody who has proven who they are
@@ -60,26 +75,26 @@ func newAuditRefusals() auditRefusals {
 
 // kindOf is the kind of a refusal. What a client only says is not kept: anybody could make up any number of
 // kinds, of any length. A key ID that this store has made can be counted on.
-func kindOf(handler string, refused *refusal, clientIP string, keys *keystore.Keystore) refusalKind {
+func kindOf(refused Refusal, keys *keystore.Keystore) refusalKind {
 	kind := refusalKind{
-		handler: handler, code: refused.code, address: clientIP, key: refused.keyID, user: refused.user,
-		home: refused.keyDeploymentID, proven: refused.keyID != "" || refused.user != "",
+		handler: refused.Handler, code: refused.Code, address: refused.Address, key: refused.Key, user: refused.User,
+		home: refused.KeyDeployment, proven: refused.Key != "" || refused.User != "",
 	}
 	if kind.proven {
-		if keystore.ValidateDeploymentID(refused.deploymentID) == nil {
-			kind.deployment = refused.deploymentID
+		if keystore.ValidateDeploymentID(refused.Deployment) == nil {
+			kind.deployment = refused.Deployment
 		}
 		return kind
 	}
 	kind.home = ""
 	// Who has one address of IPv6 has 2^64 of them.
-	if address, err := netip.ParseAddr(clientIP); err == nil && address.Is6() && !address.Is4In6() {
+	if address, err := netip.ParseAddr(refused.Address); err == nil && address.Is6() && !address.Is4In6() {
 		if network, err := address.WithZone("").Prefix(64); err == nil {
 			kind.address = network.String()
 		}
 	}
-	if keys.MadeKeyID(refused.claimedID) {
-		kind.key = refused.claimedID
+	if keys.MadeKeyID(refused.ClaimedKey) {
+		kind.key = refused.ClaimedKey
 	}
 	return kind
 }
@@ -170,7 +185,7 @@ func (a *auditRefusals) take(ctx context.Context, now time.Time, view *keystore.
 // refusal is how a kind is entered.
 func (k refusalKind) refusal(sum refusalSum) keystore.Refusal {
 	return keystore.Refusal{
-		Time: sum.last, Since: sum.first, Count: sum.count, Handler: k.handler, Error: string(k.code),
+		Time: sum.last, Since: sum.first, Count: sum.count, Handler: k.handler, Error: k.code,
 		Address: k.address, Key: k.key, User: k.user, Deployment: k.home, Proven: k.proven,
 	}
 }
