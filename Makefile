@@ -31,8 +31,14 @@ MODULES := $(CLIENT) bench/fosite
 BINARY ?= bin/caddy
 SBOM   := bin/sbom.cdx.json
 
-# What a binary is made of is told by a program in the tools' module.
-linked = GOFLAGS='$(FLAGS)' go -C tools build -o ../bin/linked ./linked && bin/linked $(1)
+# Which licenses modules may be under, and the modules that may be under another one, for which docs/licenses.md says why.
+LICENSES   := Apache-2.0,BSD-2-Clause,BSD-2-Clause-Views,BSD-3-Clause,CC0-1.0,MIT
+EXCEPTIONS := github.com/alecthomas/chroma/v2 github.com/go-sql-driver/mysql
+
+# go-licenses warns of each address that it cannot ask the network for, and of assembler, which has no licenses of its own:
+# only its other messages are shown. The plugin's own packages have no license file beside them.
+go_licenses = CGO_ENABLED=0 GOFLAGS='$(FLAGS)' $(call tool,go-licenses) $(1) --ignore $$(go list -m) ./cmd/caddy 2>bin/go-licenses.log || \
+	{ grep -v '^[W/]' bin/go-licenses.log >&2; exit 1; }
 
 # -count=1, because some tests run the go command and what it built, of which go test's cache of results knows nothing.
 # Without a PKG the tests of the modules of their own are among them.
@@ -40,7 +46,6 @@ test: needs ## run all tests with the race detector; installs what they need whe
 	$(call compile,$(PKG))
 	go test -count=1 -timeout 30m $(ARGS) $(PKG)
 	$(if $(filter file,$(origin PKG)),for module in $(MODULES); do go -C $$module test -count=1 ./... || exit; done)
-	$(if $(filter file,$(origin PKG)),GOFLAGS='$(FLAGS)' go -C tools test -count=1 ./...)
 
 test-registry: needs ## run the tests with a real registry, the deploy API and the calls of the Astro CLI; a part of make test
 	$(call compile,./integration ./examples/...)
@@ -81,12 +86,10 @@ lint-gofumpt:
 lint-vet:
 	go vet ./...
 	for module in $(MODULES); do go -C $$module vet ./... || exit; done
-	GOFLAGS='$(FLAGS)' go -C tools vet ./...
 
 lint-staticcheck:
 	@echo staticcheck ./...; staticcheck="$(call tool,staticcheck)" || exit; \
-	for module in . $(MODULES); do (cd $$module && "$$staticcheck" ./...) || exit; done; \
-	cd tools && GOFLAGS='$(FLAGS)' "$$staticcheck" ./...
+	for module in . $(MODULES); do (cd $$module && "$$staticcheck" ./...) || exit; done
 
 lint-caddyfile: build
 	@echo caddy fmt; find . -type f \( -name 'Caddyfile*' -o -name '*.caddyfile' \) -not -path './.git/*' | sort | { bad=0; \
@@ -95,7 +98,9 @@ lint-caddyfile: build
 	done; exit $$bad; }
 
 lint-licenses:
-	@echo docs/licenses.md; mkdir -p bin; $(call linked,licenses) >bin/licenses.md || exit; \
+	@echo docs/licenses.md; mkdir -p bin; for system in linux darwin windows; do \
+		GOOS=$$system $(call go_licenses,check --allowed_licenses $(LICENSES) $(EXCEPTIONS:%=--ignore %)); \
+	done; $(call go_licenses,report --template tools/licenses.md.tmpl >bin/licenses.md); \
 	diff docs/licenses.md bin/licenses.md || { echo "docs/licenses.md is not what is linked: run make licenses" >&2; exit 1; }
 
 # The go command names the modules that it has put into the binary; those and no others are to be in the SBOM.
@@ -109,13 +114,12 @@ build: ## build bin/caddy, with the race detector, as the tests do
 
 licenses: ## write docs/licenses.md: what the binary links, and under which licenses
 	mkdir -p bin
-	$(call linked,licenses) >bin/licenses.md
+	$(call go_licenses,report --template tools/licenses.md.tmpl >bin/licenses.md)
 	cp bin/licenses.md docs/licenses.md
 
-sbom: $(if $(filter bin/caddy,$(BINARY)),build) ## write bin/sbom.cdx.json, the SBOM of bin/caddy, or of another that was built here: make sbom BINARY=./caddy
-	mkdir -p bin
-	$(call linked,sbom $(BINARY)) >$(SBOM).new
-	mv $(SBOM).new $(SBOM)
+# Neither a serial number nor a time, so that the same binary gives the same SBOM.
+sbom: $(if $(filter bin/caddy,$(BINARY)),build) ## write bin/sbom.cdx.json, the SBOM of bin/caddy, or of another: make sbom BINARY=./caddy
+	$(call tool,cyclonedx-gomod) bin -json -std -noserial -notimestamp -output $(SBOM) $(BINARY)
 
 reproducible: ## build what users run twice, in different places, and compare the bytes; takes some minutes
 	tools/reproducible

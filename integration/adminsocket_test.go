@@ -6,8 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/deploymentkeys/gateway/integration/gatewaytest"
@@ -78,13 +78,14 @@ func TestAdminSocketIsForItsGroup(t *testing.T) {
 		})
 	}
 	// connects says whether a user can: curl ends with 7 when it cannot connect.
-	connects := func(user, group uint32) bool {
+	connects := func(user, group int) bool {
 		t.Helper()
-		cmd := exec.Command("curl", "-s", "--max-time", "10", "--unix-socket", socket, "http://localhost/deployments")
-		cmd.Dir = "/"
+		command := []string{"curl", "-s", "--max-time", "10", "--unix-socket", socket, "http://localhost/deployments"}
 		if os.Geteuid() == 0 {
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: group, NoSetGroups: false}}
+			command = append([]string{"setpriv", "--clear-groups", "--reuid", strconv.Itoa(user), "--regid", strconv.Itoa(group)}, command...)
 		}
+		cmd := exec.Command(command[0], command[1:]...)
+		cmd.Dir = "/"
 		out, err := cmd.CombinedOutput()
 		var ended *exec.ExitError
 		switch {
@@ -104,8 +105,8 @@ func TestAdminSocketIsForItsGroup(t *testing.T) {
 	if info.Mode()&os.ModePerm != 0o660 {
 		t.Errorf("the socket is %v, want the permissions 0660", info.Mode())
 	}
-	own := uint32(os.Geteuid())
-	if !connects(own, uint32(os.Getegid())) {
+	own := os.Geteuid()
+	if !connects(own, os.Getegid()) {
 		t.Error("its own user cannot connect")
 	}
 	if own != 0 {

@@ -3,11 +3,12 @@ package integration
 import (
 	"fmt"
 	"net/http"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/deploymentkeys/gateway/keystore/storetest"
 )
 
 // logKey is the change log in Redis.
@@ -127,19 +128,13 @@ func TestNodeThatStoodStillAcceptsNothingOld(t *testing.T) {
 	still.useAll(t, keys, tokens)
 	before := still.metric(t, gaps)
 
-	signal := func(sig syscall.Signal) {
-		t.Helper()
-		if err := syscall.Kill(still.PID(), sig); err != nil {
-			t.Fatal(err)
-		}
-	}
-	signal(syscall.SIGSTOP)
+	storetest.PauseProcess(t, still.PID())
 	stopped := time.Now()
 	// By then a read of the log that waited in Redis has ended too, or its answer would have the delete in it.
 	eventually(t, "max_staleness is over", func() bool { return time.Since(stopped) > maxStaleness+busy })
 	near.deleteKey(t, keys[1])
 	trim(t, s.redis.Client())
-	signal(syscall.SIGCONT)
+	storetest.ResumeProcess(t, still.PID())
 	wantRefusal(t, still.get(t, "dep1", tokens[1]), http.StatusUnauthorized, "invalid_token")
 	still.get(t, "dep1", tokens[0]).Want(http.StatusOK)
 	eventually(t, "the gap is counted", func() bool { return still.metric(t, gaps) == before+1 })

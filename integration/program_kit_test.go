@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/deploymentkeys/gateway/integration/gatewaytest"
 	"github.com/deploymentkeys/gateway/keystore/storetest"
 )
 
@@ -46,8 +46,8 @@ func startProgram(t *testing.T, p program) {
 	cmd.Dir = p.dir
 	cmd.Env = append(os.Environ(), p.env...)
 	cmd.Stdout, cmd.Stderr = log, log
-	// What go run starts gets no signal of its own, so all is ended with its process group.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// What go run starts gets no signal of its own, so all is ended with its session.
+	gatewaytest.OwnSession(cmd)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func startProgram(t *testing.T, p program) {
 		_ = cmd.Wait() // it is killed
 	}()
 	t.Cleanup(func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // fails only when it has ended
+		gatewaytest.KillSession(cmd.Process.Pid)
 		<-exited
 		said, err := os.ReadFile(p.log)
 		if err != nil {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -110,8 +109,8 @@ func (tour *tour) start(command string) {
 	process.Dir, process.Env = "..", tour.env
 	var log bytes.Buffer
 	process.Stdout, process.Stderr = &log, &log
-	// go run does not pass signals on, so what it started is ended with its process group.
-	process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// go run does not pass signals on, so what it started is ended with its session.
+	gatewaytest.OwnSession(process)
 	if err := process.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +120,7 @@ func (tour *tour) start(command string) {
 		_ = process.Wait() // it is killed
 	}()
 	t.Cleanup(func() {
-		_ = syscall.Kill(-process.Process.Pid, syscall.SIGKILL)
+		gatewaytest.KillSession(process.Process.Pid)
 		<-ended
 		if t.Failed() {
 			t.Logf("log of %s:\n%s", command, log.String())

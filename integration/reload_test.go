@@ -97,13 +97,14 @@ func loadCall(method, target, body string, statuses []int, option requestOption)
 			}
 			defer response.Body.Close()
 			// Only a body that was read to its end leaves the connection to the next call.
-			if _, err := io.Copy(io.Discard, response.Body); err != nil {
+			said, err := io.ReadAll(response.Body)
+			if err != nil {
 				return err.Error()
 			}
 			if slices.Contains(statuses, response.StatusCode) {
 				return ""
 			}
-			return fmt.Sprintf("%s %s: %s", method, request.URL.Path, response.Status)
+			return fmt.Sprintf("%s %s: %s %s", method, request.URL.Path, response.Status, said)
 		}
 		return wrong
 	}

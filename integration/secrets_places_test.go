@@ -122,11 +122,14 @@ func (c *canarySite) crash(t *testing.T, keys canaryKeys) {
 		goroutines := call(t, http.MethodGet, c.Admin("/debug/pprof/goroutine?debug=2"), nil).Want(http.StatusOK)
 		return strings.Contains(string(c.leaks.keep("goroutines", goroutines).Body), "caddymodule.readBody")
 	})
-	pid := c.PID()
-	if err := syscall.Kill(pid, syscall.SIGABRT); err != nil {
+	process, err := os.FindProcess(c.PID())
+	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the gateway has ended by SIGABRT", func() bool { return syscall.Kill(pid, 0) != nil })
+	if err := process.Signal(syscall.SIGABRT); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the gateway has ended by SIGABRT", func() bool { return process.Signal(syscall.Signal(0)) != nil })
 	c.Kill()
 	<-answered
 	for _, part := range []string{"SIGABRT", "caddymodule.readBody", "reverseproxy"} {

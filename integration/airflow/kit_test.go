@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -142,7 +141,7 @@ func (a *airflow) command(program ...string) *exec.Cmd {
 	}
 	cmd := exec.Command("bash", append([]string{"-c", script + `exec "$@"`, "bash"}, program...)...)
 	cmd.Dir, cmd.Env = a.dir, a.env
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	gatewaytest.OwnSession(cmd)
 	return cmd
 }
 

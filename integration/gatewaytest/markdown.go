@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -64,7 +63,7 @@ func RunBlocks(t *testing.T, where Shell, blocks []Block, edit func(string) stri
 	shell := exec.CommandContext(t.Context(), "bash", "-c", script.String())
 	shell.Dir, shell.Env = where.Dir, where.Env
 	// What the commands leave running ends with the session.
-	shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	OwnSession(shell)
 	shell.Cancel = func() error {
 		KillSession(shell.Process.Pid)
 		return nil

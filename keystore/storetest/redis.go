@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -161,16 +162,32 @@ func (r *Redis) Kill() {
 // Kill and the end of the test end that.
 func (r *Redis) Pause() {
 	r.t.Helper()
-	if err := r.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		r.t.Fatal(err)
-	}
+	PauseProcess(r.t, r.cmd.Process.Pid)
 }
 
 // Resume is the end of a Pause.
 func (r *Redis) Resume() {
 	r.t.Helper()
-	if err := r.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-		r.t.Fatal(err)
+	ResumeProcess(r.t, r.cmd.Process.Pid)
+}
+
+// PauseProcess stops a process without ending it, until [ResumeProcess].
+func PauseProcess(t testing.TB, pid int) {
+	t.Helper()
+	signal(t, "STOP", pid)
+}
+
+// ResumeProcess lets a process go on after [PauseProcess].
+func ResumeProcess(t testing.TB, pid int) {
+	t.Helper()
+	signal(t, "CONT", pid)
+}
+
+// signal uses kill, because package syscall does not have these signals for every system that this is compiled for.
+func signal(t testing.TB, name string, pid int) {
+	t.Helper()
+	if out, err := exec.Command("kill", "-"+name, strconv.Itoa(pid)).CombinedOutput(); err != nil {
+		t.Fatalf("kill -%s: %v %s", name, err, out)
 	}
 }
 

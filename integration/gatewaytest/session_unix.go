@@ -1,15 +1,21 @@
+//go:build unix
+
 package gatewaytest
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 )
 
-// KillSession kills the processes of a session: what the process of that ID, which was started with Setsid, has started,
-// also where that is in a process group of its own. Where there is no /proc, it kills the process group.
+// OwnSession makes a command that is not started yet the first process of a session, for [KillSession].
+func OwnSession(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
+
+// KillSession kills the processes of a session, also those in a process group of their own. The ID is that of its first
+// process. Where there is no /proc, it kills the process group.
 func KillSession(id int) {
 	_ = syscall.Kill(-id, syscall.SIGKILL) // fails when nothing is left
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")

@@ -1,4 +1,4 @@
-package gateway_test
+package repotest
 
 import (
 	"encoding/json"
@@ -100,7 +100,7 @@ func TestXcaddyCommand(t *testing.T) {
 
 // TestXcaddyBuild does what `xcaddy build --with github.com/deploymentkeys/gateway@v0.0.0=.` does, without xcaddy and
 // without the network: a module of its own, whose main imports Caddy and this plugin, and a replacement with this tree.
-// It takes go.mod's requirements and go.sum over, where xcaddy would ask for them anew, and compiles with -race, where
+// It takes go.mod's requirements and go.sum over, where xcaddy would ask for them again, and compiles with -race, where
 // xcaddy would not, so that the packages come from the build cache.
 func TestXcaddyBuild(t *testing.T) {
 	tree, err := os.Getwd()

@@ -1,4 +1,4 @@
-package gateway_test
+package repotest
 
 import (
 	"io/fs"
