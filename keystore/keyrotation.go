@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// This file gives keys new secrets. Which secrets a key has, and until when, is in its record, so that
+// This file gives API keys new secrets. Which secrets a key has, and until when, is in its record, so that
 // each node ends the previous one by its own clock, without being told.
 
 // MaxOverlap is how long the previous secret of a key may go on after a rotation.

@@ -16,6 +16,7 @@ type Keystore struct {
 	store  Store
 	master []byte
 	now    func() time.Time
+	hook   func(Event) // OnChange; nil: none
 
 	opening singleflight.Group    // one call at a time opens the vault
 	opened  atomic.Pointer[vault] // nil until then
@@ -27,6 +28,16 @@ type Keystore struct {
 func New(store Store, master []byte) *Keystore {
 	return &Keystore{store: store, master: append([]byte(nil), master...), now: time.Now}
 }
+
+// OnChange sets what is called once after each change that k has made and that the log has, with what the
+// log has of it: also what nodes do by themselves, such as deleting expired keys. It is not called for a
+// change that failed, nor where [ErrUnavailable] leaves open whether it was made. A view of k has already
+// forgotten what the change made untrue.
+//
+// The caller of the change waits for it, so it must return at once: what takes time is for a queue. Changes
+// made at the same time come from several goroutines, in any order. The event is shared and must not be
+// changed. OnChange is to be called before anything else. Default: nothing.
+func (k *Keystore) OnChange(hook func(Event)) { k.hook = hook }
 
 // Open opens the store with the master secret, and sets an empty store up for it. Every other
 // method does so by itself when it is not done yet, so a store that was unreachable at first
@@ -139,7 +150,8 @@ func (k *Keystore) begin(ctx context.Context, timeout time.Duration) (context.Co
 	return ctx, cancel, v, nil
 }
 
-// apply completes the event, appends it to the change and makes the change.
+// apply completes the event, appends it to the change and makes the change. Every change that anybody has to
+// hear of passes here, whoever makes it.
 func (k *Keystore) apply(ctx context.Context, v *vault, change Change, by Caller, event Event) error {
 	event.Time, event.By, event.Address, event.Via = k.now().UTC().Truncate(time.Millisecond), by.Name, by.Address, by.Via
 	encoded, err := encodeEvent(v, event)
@@ -151,6 +163,9 @@ func (k *Keystore) apply(ctx context.Context, v *vault, change Change, by Caller
 	// Also after an error: the store may have made the change and not been able to say so.
 	if view := k.view.Load(); view != nil {
 		view.apply(event)
+	}
+	if err == nil && k.hook != nil {
+		k.hook(event)
 	}
 	return err
 }

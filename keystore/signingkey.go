@@ -94,8 +94,7 @@ func (k *SigningKey) RemovedFrom() time.Time {
 // every node wants all of them.
 const signingKeysRecord = "signing_keys"
 
-// sealedKey is the JSON of one of them. Records of earlier versions have the first three fields and
-// the key.
+// sealedKey is the JSON of one of them.
 type sealedKey struct {
 	ID          string        `json:"id"`
 	Algorithm   string        `json:"algorithm"`

@@ -8,7 +8,7 @@ import (
 )
 
 // A View is what one node knows of a [Keystore]: it answers from memory what requests ask again
-// and again, and follows the change log to forget what has changed. It holds facts, never
+// and again, and follows the change log to forget what has changed. It caches records, never
 // decisions.
 //
 // How old its knowledge may be is said with each question. While the view hears from the log, its
@@ -18,11 +18,12 @@ type View struct {
 	keystore *Keystore
 	opts     ViewOptions
 
-	keys        *facts[string, Key]
-	members     *facts[memberID, Member]
-	deployments *facts[string, Deployment]
-	revoked     *facts[string, RevokedToken] // by jti
-	cutoff      *facts[string, Cutoff]       // one, by cutoffRecord
+	keys        *viewCache[string, Key]
+	members     *viewCache[memberID, Member]
+	memberships *viewCache[string, memberships] // by user
+	deployments *viewCache[string, Deployment]
+	revoked     *viewCache[string, RevokedToken] // by jti
+	cutoff      *viewCache[string, Cutoff]       // one, by cutoffRecord
 
 	started     time.Time
 	running     func() time.Duration // since started
@@ -41,7 +42,7 @@ type View struct {
 
 // ViewOptions are the settings of a [View].
 type ViewOptions struct {
-	// Size bounds how many keys, members, Deployments, and tokens of which it is known whether they were
+	// Size bounds how many keys, members, users, Deployments, and tokens of which it is known whether they were
 	// revoked, are remembered, each. Default: [DefaultViewSize].
 	Size int
 
@@ -58,8 +59,6 @@ type ViewOptions struct {
 
 // DefaultViewSize is how many keys a view remembers, at about 0.5 KB each.
 const DefaultViewSize = 100_000
-
-type memberID struct{ deployment, user string }
 
 // cacheLine is at least what a processor shares between its cores at once, in bytes: 64, or 128 with some.
 const cacheLine = 128
@@ -84,11 +83,12 @@ func NewView(keystore *Keystore, opts ViewOptions) *View {
 	ctx, cancel := context.WithCancel(context.Background())
 	v := &View{
 		keystore: keystore, opts: opts,
-		keys:        newFacts(opts.Size, keystore.keyWithoutTexts),
-		members:     newFacts(opts.Size, keystore.memberOf),
-		deployments: newFacts(opts.Size, keystore.deploymentWithoutTexts),
-		revoked:     newFacts(opts.Size, keystore.revokedToken),
-		cutoff:      newFacts(cutoffRoom, keystore.cutoffNamed),
+		keys:        newViewCache(opts.Size, keystore.keyWithoutTexts, deploymentOfKey),
+		members:     newViewCache(opts.Size, keystore.memberOf, memberID.deploymentOf),
+		memberships: newViewCache(opts.Size, keystore.membershipsOf, nil),
+		deployments: newViewCache(opts.Size, keystore.deploymentWithoutTexts, nil),
+		revoked:     newViewCache(opts.Size, keystore.revokedToken, nil),
+		cutoff:      newViewCache(cutoffRoom, keystore.cutoffNamed, nil),
 		cancel:      cancel, ended: make(chan struct{}),
 	}
 	v.startClock()
@@ -124,6 +124,7 @@ func (v *View) Close() {
 	<-v.ended
 	v.keys.close()
 	v.members.close()
+	v.memberships.close()
 	v.deployments.close()
 	v.revoked.close()
 	v.cutoff.close()
@@ -157,8 +158,22 @@ func (v *View) Authenticate(ctx context.Context, id, secretText string, maxAge t
 
 // Member is [Keystore.Member], from knowledge of at most maxAge. The member is shared by all who
 // ask: it must not be changed.
+//
+// A user's token is of no one Deployment, so its holder can name any. One entry per user says which are
+// theirs: any other costs neither a read of the store nor an entry of its own.
 func (v *View) Member(ctx context.Context, deploymentID, user string, maxAge time.Duration) (*Member, error) {
-	return answer(ctx, v, v.members, memberID{deploymentID, user}, maxAge)
+	id := memberID{deploymentID, user}
+	if known, ok := remembered(v, v.members, id, maxAge); ok {
+		return known.value, known.err
+	}
+	theirs, err := answer(ctx, v, v.memberships, user, maxAge)
+	if err != nil {
+		return nil, err
+	}
+	if !theirs.has(deploymentID) {
+		return nil, notFound("member", user)
+	}
+	return ask(ctx, v, v.members, id)
 }
 
 // Deployment is [Keystore.Deployment] without the number of its keys, its name and its description, from
@@ -186,44 +201,20 @@ func (v *View) Cutoff(ctx context.Context, maxAge time.Duration) (*Cutoff, error
 	return answer(ctx, v, v.cutoff, cutoffRecord, maxAge)
 }
 
-// What follows is how facts are read, by one name each. The view has them ready, since to make a
-// function for each question would cost an allocation.
-
-func (k *Keystore) memberOf(ctx context.Context, id memberID) (Member, error) {
-	return k.Member(ctx, id.deployment, id.user)
-}
-
-// keyWithoutTexts leaves out what only people read: a description may be longer than all else, and how much
-// memory a view takes must not be for those to decide who make keys.
-func (k *Keystore) keyWithoutTexts(ctx context.Context, id string) (Key, error) {
-	key, err := k.Key(ctx, id)
-	key.Name, key.Description = "", ""
-	return key, err
-}
-
-func (k *Keystore) deploymentWithoutTexts(ctx context.Context, id string) (Deployment, error) {
-	d, err := k.Deployment(ctx, id)
-	d.KeyCount = 0 // changes without the Deployment
-	d.Name, d.Description = "", ""
-	return d, err
-}
-
-func (k *Keystore) cutoffNamed(ctx context.Context, _ string) (Cutoff, error) { return k.Cutoff(ctx) }
-
 // answer is from memory while the view's knowledge is young enough, and from the store otherwise.
-func answer[K comparable, V any](ctx context.Context, v *View, f *facts[K, V], name K, maxAge time.Duration) (*V, error) {
-	if known, ok := remembered(v, f, name, maxAge); ok {
+func answer[K comparable, V any](ctx context.Context, v *View, c *viewCache[K, V], name K, maxAge time.Duration) (*V, error) {
+	if known, ok := remembered(v, c, name, maxAge); ok {
 		return known.value, known.err
 	}
-	return ask(ctx, v, f, name)
+	return ask(ctx, v, c, name)
 }
 
 // remembered is what is in memory, while the view's knowledge is young enough.
-func remembered[K comparable, V any](v *View, f *facts[K, V], name K, maxAge time.Duration) (*fact[V], bool) {
+func remembered[K comparable, V any](v *View, c *viewCache[K, V], name K, maxAge time.Duration) (*cached[K, V], bool) {
 	if age, heard := v.Age(); !heard || age > maxAge {
 		return nil, false
 	}
-	known, ok := f.get(name)
+	known, ok := c.get(name)
 	if ok {
 		v.stats.hits.Add(1)
 	}
@@ -231,15 +222,16 @@ func remembered[K comparable, V any](v *View, f *facts[K, V], name K, maxAge tim
 }
 
 // ask is from the store.
-func ask[K comparable, V any](ctx context.Context, v *View, f *facts[K, V], name K) (*V, error) {
+func ask[K comparable, V any](ctx context.Context, v *View, c *viewCache[K, V], name K) (*V, error) {
 	v.stats.misses.Add(1)
-	return f.ask(ctx, name)
+	return c.ask(ctx, name)
 }
 
 // Resize changes [ViewOptions].Size.
 func (v *View) Resize(size int) {
 	v.keys.resize(size)
 	v.members.resize(size)
+	v.memberships.resize(size)
 	v.deployments.resize(size)
 	v.revoked.resize(size)
 }
@@ -288,13 +280,14 @@ func (v *View) apply(event Event) {
 		v.keys.forget(event.Key)
 	case MemberPut, MemberDeleted:
 		v.members.forget(memberID{event.Deployment, event.User})
+		v.memberships.forget(event.User)
 	case DeploymentDeleted:
 		// One that is made with the same ID later is another: what is known of the keys and the
 		// members of this one must not be taken for theirs. That a key does not exist stays true: if it
 		// were forgotten, the next request would tell by its time that the key was deleted.
 		v.deployments.forget(event.Deployment)
-		v.keys.forgetWhere(func(_ string, key *Key) bool { return key != nil && key.DeploymentID == event.Deployment })
-		v.members.forgetWhere(func(id memberID, _ *Member) bool { return id.deployment == event.Deployment })
+		v.keys.forgetDeployment(event.Deployment)
+		v.members.forgetDeployment(event.Deployment)
 	case TokenRevoked:
 		v.revoked.forget(event.Token)
 		if event.Key != "" {
@@ -317,6 +310,7 @@ func (v *View) apply(event Event) {
 func (v *View) forgetAll() {
 	v.keys.forgetAll()
 	v.members.forgetAll()
+	v.memberships.forgetAll()
 	v.deployments.forgetAll()
 	v.revoked.forgetAll()
 	v.cutoff.forgetAll()

@@ -40,6 +40,13 @@ func (f *faulty) Get(ctx context.Context, names ...string) ([][]byte, error) {
 	return records, err
 }
 
+func (f *faulty) Members(ctx context.Context, index, after string, limit int) ([]string, error) {
+	if strings.HasPrefix(index, "memberships/") {
+		f.gets.Add(1)
+	}
+	return f.Store.Members(ctx, index, after, limit)
+}
+
 func (f *faulty) Next(ctx context.Context, after keystore.Position, wait time.Duration) ([]keystore.LogEntry, keystore.Position, error) {
 	if err := f.nextErr.Load(); err != nil {
 		return nil, after, *err

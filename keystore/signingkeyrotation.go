@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// This file is what becomes of the signing keys with time. A pure function says what is due; every
-// step of it is one compare and swap of the one record, so that of nodes that do the same thing at
-// once one does it, and the others find it done.
+// This file is what becomes of the signing keys with time. [maintenance.due] says which step is next; each
+// step is one compare and swap of the one record, so that of nodes that do the same thing at once one does
+// it, and the others find it done.
 
 // A SigningPolicy is what a node wants of the signing keys.
 type SigningPolicy struct {
@@ -21,9 +21,6 @@ type SigningPolicy struct {
 	// for a key that is needed now.
 	Generate func(algorithm string) (SigningKey, error)
 }
-
-// earlierLifetime is what versions that kept no MaxLifetime gave tokens, unless configured otherwise.
-const earlierLifetime = 24 * time.Hour
 
 // Bounds on one call. What is not done then is done by the next.
 const (
@@ -200,12 +197,9 @@ func (m *maintenance) due(ctx context.Context, keys []SigningKey) (*keyStep, err
 	if err != nil {
 		return nil, err
 	}
-	if len(keys) == 0 {
-		return m.first(now)
-	}
 	signing := inState(keys, SigningKeySigning)
 	if signing < 0 {
-		return m.adopt(keys, now), nil
+		return m.first(keys, now)
 	}
 	if m.raise(keys) {
 		return &keyStep{keys: keys}, nil
@@ -232,38 +226,13 @@ func (m *maintenance) nothingScheduled(keys []SigningKey) bool {
 		keys[0].Algorithm == m.policy.Algorithm && keys[0].MaxLifetime >= m.policy.TokenLifetime
 }
 
-func (m *maintenance) first(now time.Time) (*keyStep, error) {
-	key, err := m.newKey(nil, now)
+func (m *maintenance) first(keys []SigningKey, now time.Time) (*keyStep, error) {
+	key, err := m.newKey(keys, now)
 	if err != nil {
 		return nil, err
 	}
 	key.SignsFrom = now
-	return &keyStep{[]SigningKey{key}, Event{Kind: SigningKeyAdded, Key: key.ID}}, nil
-}
-
-// adopt gives states to the keys of an earlier version, which signed with the newest of the algorithm
-// that it was configured with. All of them were published from the beginning.
-func (m *maintenance) adopt(keys []SigningKey, now time.Time) *keyStep {
-	newest := len(keys) - 1
-	for i := range keys {
-		if keys[i].Algorithm == m.policy.Algorithm {
-			newest = i
-		}
-	}
-	for i := range keys {
-		key := &keys[i]
-		key.MaxLifetime = max(key.MaxLifetime, m.policy.TokenLifetime, earlierLifetime)
-		switch {
-		case i == newest:
-			key.SignsFrom, key.RetiredAt = now, time.Time{}
-			if !key.CreatedAt.IsZero() && key.CreatedAt.Before(now) {
-				key.SignsFrom = key.CreatedAt
-			}
-		case key.RetiredAt.IsZero():
-			key.RetiredAt = now
-		}
-	}
-	return &keyStep{keys, Event{Kind: SigningKeyActivated, Key: keys[newest].ID}}
+	return &keyStep{append(keys, key), Event{Kind: SigningKeyAdded, Key: key.ID}}, nil
 }
 
 // raise makes the keys that sign, or will, allow for the lifetime of the caller's tokens.

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// This file removes keys that have been expired for a while, where that is wanted.
+// This file removes API keys that have been expired for a while, where that is wanted.
 
 // expiringIndex has the IDs of those keys of a Deployment that have an expiry.
 func expiringIndex(deploymentID string) string { return "expiring/" + deploymentID }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// This file is when keys were last used. That is a record of its own for each key that was: the key's
+// This file is when API keys were last used. That is a record of its own for each key that was: the key's
 // record is what every node has in memory, and must not change with every use.
 
 // A KeyUse is when a key was last used, and from which address. Times are in whole seconds of UTC, by the

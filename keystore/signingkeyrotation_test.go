@@ -75,55 +75,6 @@ func wantStates(t *testing.T, keys []keystore.SigningKey, want ...string) {
 	}
 }
 
-// A record of a version that kept no states: what signed there goes on signing.
-func TestSigningKeysOfAnEarlierVersion(t *testing.T) {
-	t.Parallel()
-	key := func(id, algorithm string, created time.Time) keystore.SigningKey {
-		return keystore.SigningKey{ID: id, Algorithm: algorithm, CreatedAt: created, Private: []byte(id)}
-	}
-	for name, test := range map[string]struct {
-		earlier []keystore.SigningKey
-		want    []string
-		from    time.Time
-	}{
-		"one":                {[]keystore.SigningKey{key("a", "ES256", start.Add(-day))}, []string{"a signing"}, start.Add(-day)},
-		"no time":            {[]keystore.SigningKey{key("a", "ES256", time.Time{})}, []string{"a signing"}, start},
-		"a clock ahead":      {[]keystore.SigningKey{key("a", "ES256", start.Add(day))}, []string{"a signing"}, start},
-		"another algorithm":  {[]keystore.SigningKey{key("a", "RS256", start.Add(-day))}, []string{"a signing", "kid1 announced"}, start.Add(-day)},
-		"two, newest signs":  {[]keystore.SigningKey{key("a", "RS256", start.Add(-2*day)), key("b", "ES256", start.Add(-day))}, []string{"a retired", "b signing"}, start.Add(-day)},
-		"two, and back":      {[]keystore.SigningKey{key("a", "ES256", start.Add(-2*day)), key("b", "RS256", start.Add(-day))}, []string{"a signing", "b retired"}, start.Add(-2 * day)},
-		"of none configured": {[]keystore.SigningKey{key("a", "RS256", start.Add(-2*day)), key("b", "EdDSA", start.Add(-day))}, []string{"a retired", "b signing", "kid1 announced"}, start.Add(-day)},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			k := newRotationKit(t)
-			if err := k.EarlierSigningKeys(t.Context(), test.earlier...); err != nil {
-				t.Fatal(err)
-			}
-			policy := k.policy()
-			policy.TokenLifetime = time.Hour // but earlier it may have been a day
-			keys := k.maintain(policy)
-			wantStates(t, keys, test.want...)
-			for _, key := range keys {
-				switch key.State() {
-				case keystore.SigningKeySigning:
-					if !key.SignsFrom.Equal(test.from) {
-						t.Errorf("%s signs from %s, want %s", key.ID, key.SignsFrom, test.from)
-					}
-				case keystore.SigningKeyRetired:
-					if want := start.Add(day + margin); !key.RemovedFrom().Equal(want) {
-						t.Errorf("%s goes at %s, want %s", key.ID, key.RemovedFrom(), want)
-					}
-				}
-				if string(key.Private) != key.ID {
-					t.Errorf("%s has another private part", key.ID)
-				}
-			}
-			wantStates(t, k.maintain(policy), test.want...)
-		})
-	}
-}
-
 // A policy that wants a key more often than one can be announced gets them one notice apart.
 func TestRotationFasterThanTheNotice(t *testing.T) {
 	t.Parallel()
