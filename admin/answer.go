@@ -6,7 +6,7 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/deploymentkeys/gateway/caddymodule"
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/internal/redact"
 	"github.com/deploymentkeys/gateway/keystore"
 )
@@ -31,7 +31,7 @@ func statusOf(err error) (status int, text string) {
 		return own.status, own.text
 	case errors.Is(err, keystore.ErrInvalid):
 		return http.StatusBadRequest, err.Error()
-	case errors.Is(err, keystore.ErrNotFound), errors.Is(err, caddymodule.ErrNotOurs):
+	case errors.Is(err, keystore.ErrNotFound), errors.Is(err, access.ErrNotOurs):
 		return http.StatusNotFound, err.Error()
 	case errors.Is(err, keystore.ErrExists), errors.Is(err, keystore.ErrLimit):
 		return http.StatusConflict, err.Error()

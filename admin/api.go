@@ -36,11 +36,6 @@ type API struct {
 	// the answer. The Deployment is that of the path, or "". Default: nothing.
 	Refused func(r *http.Request, by keystore.Caller, deployment string, err error)
 
-	// Changed is called after each change, with what the change log has of it, once the answer is
-	// written. When a change failed because the store did not answer, it is not called, although
-	// the store may have made it. Default: nothing.
-	Changed func(keystore.Event)
-
 	// Ready reports whether this node can decide on requests, and how old its knowledge is; known
 	// is false when it has none. Default: there is no readiness.
 	Ready func(context.Context) (age time.Duration, known bool, err error)
@@ -69,8 +64,7 @@ type callContext struct {
 	subject *Subject      // as whom the call is made; nil: everybody may do everything
 	role    keystore.Role // of the subject in the Deployment of the path; of administrators in all
 
-	change   keystore.Event // that the call has made; no Kind: none
-	question bool           // the call changes nothing, although its method is not GET
+	question bool // the call changes nothing, although its method is not GET
 }
 
 // deployment, key and user are the parts of the path, decoded.
@@ -203,9 +197,6 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, path string, calls m
 	if err == nil && method != http.MethodGet && !c.question {
 		a.Logger.Info("changed", zap.String("method", method), zap.String("path", redact.Text(r.URL.Path)),
 			zap.Int("status", status), zap.String("by", c.by.Name))
-	}
-	if c.change.Kind != "" && a.Changed != nil {
-		a.Changed(c.change)
 	}
 }
 

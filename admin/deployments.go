@@ -51,7 +51,6 @@ func createDeployment(c *callContext) (int, any, error) {
 		return 0, nil, err
 	}
 	c.setLocation(d.ID)
-	c.changed(keystore.Event{Kind: keystore.DeploymentCreated, Deployment: d.ID})
 	return http.StatusCreated, showDeployment(d, c.role), nil
 }
 
@@ -117,7 +116,6 @@ func updateDeployment(c *callContext) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	c.changed(keystore.Event{Kind: keystore.DeploymentUpdated, Deployment: d.ID})
 	return http.StatusOK, showDeployment(d, c.role), nil
 }
 
@@ -126,7 +124,6 @@ func deleteDeployment(c *callContext) (int, any, error) {
 	if err := c.keys.DeleteDeployment(c.r.Context(), c.by, c.deployment()); err != nil {
 		return 0, nil, err
 	}
-	c.changed(keystore.Event{Kind: keystore.DeploymentDeleted, Deployment: c.deployment()})
 	return http.StatusNoContent, nil, nil
 }
 

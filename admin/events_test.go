@@ -15,7 +15,15 @@ func TestChangesAreTold(t *testing.T) {
 	t.Parallel()
 	var told []keystore.Event
 	api := newAPI(t, func(a *API) {
-		a.Changed = func(change keystore.Event) { told = append(told, change) }
+		keys, err := a.Keystore()
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys.OnChange(func(change keystore.Event) {
+			if change.Kind != keystore.StoreCreated {
+				told = append(told, change)
+			}
+		})
 		withTokens(new(fakeTokens))(a)
 	})
 	var key struct{ ID, Secret string }
@@ -47,8 +55,6 @@ func TestChangesAreTold(t *testing.T) {
 		{"POST", "/tokens/introspect", `{"token":"good"}`, 200, keystore.Event{}},
 		{"POST", "/tokens/explain", `{"token":"good"}`, 200, keystore.Event{}},
 		{"GET", "/signing_keys", "", 200, keystore.Event{}},
-		{"POST", "/signing_keys/rotate", "", 201, keystore.Event{Kind: keystore.SigningKeyAdded, Key: "kid-1"}},
-		{"POST", "/signing_keys/rotate", `{"replace":true}`, 201, keystore.Event{Kind: keystore.SigningKeysReplaced, Key: "kid-1"}},
 		{"DELETE", "/deployments/dep2/keys/KEY", "", 404, keystore.Event{}},
 		{"DELETE", "/deployments/dep1/keys/KEY", "", 204, keystore.Event{Kind: keystore.KeyDeleted, Deployment: "dep1", Key: "KEY"}},
 		{"DELETE", "/deployments/dep1/keys/KEY", "", 404, keystore.Event{}},
@@ -82,7 +88,7 @@ func TestChangesAreTold(t *testing.T) {
 		if since := time.Since(got.Time); since < 0 || since > time.Minute || got.Time.Location() != time.UTC {
 			t.Errorf("%s %s: told at %s", test.method, test.path, got.Time)
 		}
-		want.Time, want.By, want.Address = got.Time, "anna", "192.0.2.9"
+		want.Time, want.By, want.Address, want.Set = got.Time, "anna", "192.0.2.9", got.Set
 		if want.Key == "KEY" {
 			want.Key = key.ID
 		}

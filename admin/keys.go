@@ -114,7 +114,6 @@ func createKey(c *callContext) (int, any, error) {
 		return 0, nil, err
 	}
 	c.setLocation(key.ID)
-	c.changed(keystore.Event{Kind: keystore.KeyCreated, Deployment: key.DeploymentID, Key: key.ID})
 	return http.StatusCreated, showSecret(key, keystore.KeyUse{}, secret), nil
 }
 
@@ -192,7 +191,6 @@ func updateKey(c *callContext) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	c.changed(keystore.Event{Kind: keystore.KeyUpdated, Deployment: key.DeploymentID, Key: key.ID})
 	return http.StatusOK, showKey(key, c.lastUse(key)), nil
 }
 
@@ -201,6 +199,5 @@ func deleteKey(c *callContext) (int, any, error) {
 	if err := c.keys.DeleteKey(c.r.Context(), c.by, c.deployment(), c.key()); err != nil {
 		return 0, nil, err
 	}
-	c.changed(keystore.Event{Kind: keystore.KeyDeleted, Deployment: c.deployment(), Key: c.key()})
 	return http.StatusNoContent, nil, nil
 }

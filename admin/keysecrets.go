@@ -31,7 +31,6 @@ func rotateKey(c *callContext) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	c.changed(keystore.Event{Kind: keystore.KeyRotated, Deployment: key.DeploymentID, Key: key.ID})
 	return http.StatusOK, showSecret(key, c.lastUse(key), secret), nil
 }
 
@@ -41,7 +40,6 @@ func endPreviousSecret(c *callContext) (int, any, error) {
 	if err := c.keys.EndPreviousSecret(c.r.Context(), c.by, c.deployment(), c.key()); err != nil {
 		return 0, nil, err
 	}
-	c.changed(keystore.Event{Kind: keystore.KeyPreviousSecretEnded, Deployment: c.deployment(), Key: c.key()})
 	return http.StatusNoContent, nil, nil
 }
 

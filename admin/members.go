@@ -52,7 +52,6 @@ func putMember(c *callContext) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	c.changed(keystore.Event{Kind: keystore.MemberPut, Deployment: member.DeploymentID, User: member.User})
 	return http.StatusOK, showMember(member), nil
 }
 
@@ -61,6 +60,5 @@ func deleteMember(c *callContext) (int, any, error) {
 	if err := c.keys.DeleteMember(c.r.Context(), c.by, c.deployment(), c.user()); err != nil {
 		return 0, nil, err
 	}
-	c.changed(keystore.Event{Kind: keystore.MemberDeleted, Deployment: c.deployment(), User: c.user()})
 	return http.StatusNoContent, nil, nil
 }

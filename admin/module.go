@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/caddymodule"
 	"github.com/deploymentkeys/gateway/keystore"
 )
@@ -36,7 +37,7 @@ func (*Endpoint) CaddyModule() caddy.ModuleInfo {
 // Provision makes the handler. It keeps nothing of the configuration: the admin endpoint is not
 // rolled back when a configuration fails to load, and would hold an app that is gone.
 func (e *Endpoint) Provision(ctx caddy.Context) error {
-	api := &API{Keystore: activeKeystore, Caller: endpointCaller, Logger: ctx.Logger(e), Changed: announce, Ready: activeReady, Tokens: activeTokens}
+	api := &API{Keystore: activeKeystore, Caller: endpointCaller, Logger: ctx.Logger(e), Ready: activeReady, Tokens: activeTokens}
 	e.handler = api.Handler()
 	return nil
 }
@@ -84,7 +85,15 @@ func activeTokens() (TokenService, error) {
 	if err != nil {
 		return nil, err
 	}
-	return app, nil
+	return TokensOf(app), nil
+}
+
+// TokensOf returns the tokens of a configuration.
+func TokensOf(app *caddymodule.App) TokenService {
+	return struct {
+		*caddymodule.App
+		*access.Authority
+	}{app, app.Authority()}
 }
 
 func activeReady(ctx context.Context) (age time.Duration, known bool, err error) {
@@ -93,13 +102,6 @@ func activeReady(ctx context.Context) (age time.Duration, known bool, err error)
 		return 0, false, err
 	}
 	return app.Ready(ctx)
-}
-
-// announce emits the event of a change through Caddy's events app.
-func announce(change keystore.Event) {
-	if app, err := activeApp(); err == nil {
-		app.Announce(change)
-	}
 }
 
 // endpointCaller is the owner of the certificate on the remote admin endpoint, and "admin" on the

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/deploymentkeys/gateway/caddymodule"
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -329,10 +329,10 @@ func FuzzAPIDocument(f *testing.F) {
 // explainingTokens explains as the gateway does, in all checks.
 type explainingTokens struct{ *fakeTokens }
 
-func (explainingTokens) Explain(context.Context, string, string, keystore.Scopes, netip.Addr) caddymodule.Explanation {
-	explained := caddymodule.Explanation{Verdict: "accepted"}
+func (explainingTokens) Explain(context.Context, string, string, keystore.Scopes, netip.Addr) access.Explanation {
+	explained := access.Explanation{Verdict: "accepted"}
 	for range 10 {
-		explained.Checks = append(explained.Checks, caddymodule.ExplainedCheck{Check: "form", Result: "passed"})
+		explained.Checks = append(explained.Checks, access.ExplainedCheck{Check: "form", Result: "passed"})
 	}
 	return explained
 }

@@ -7,18 +7,18 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/deploymentkeys/gateway/caddymodule"
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
 // A TokenService is what the API asks of the part of the gateway that makes and checks access
-// tokens; [caddymodule.App] is one.
+// tokens: of [caddymodule.App] and [access.Authority].
 type TokenService interface {
 	RotateSigningKey(ctx context.Context, by keystore.Caller) (keystore.SigningKey, error)
 	ReplaceSigningKeys(ctx context.Context, by keystore.Caller) (keystore.SigningKey, error)
-	Introspect(ctx context.Context, raw, deployment string) (caddymodule.Introspection, error)
+	Introspect(ctx context.Context, raw, deployment string) (access.Introspection, error)
 	RevokeToken(ctx context.Context, by keystore.Caller, raw string) error
-	Explain(ctx context.Context, raw, deployment string, need keystore.Scopes, from netip.Addr) caddymodule.Explanation
+	Explain(ctx context.Context, raw, deployment string, need keystore.Scopes, from netip.Addr) access.Explanation
 }
 
 // signingKeyJSON is a signing key in an answer: nothing of its private part.
@@ -75,15 +75,14 @@ func rotateSigningKey(c *callContext) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	rotate, kind := tokens.RotateSigningKey, keystore.SigningKeyAdded
+	rotate := tokens.RotateSigningKey
 	if body.Replace {
-		rotate, kind = tokens.ReplaceSigningKeys, keystore.SigningKeysReplaced
+		rotate = tokens.ReplaceSigningKeys
 	}
 	key, err := rotate(c.r.Context(), c.by)
 	if err != nil {
 		return 0, nil, signingKeyError(err)
 	}
-	c.changed(keystore.Event{Kind: kind, Key: key.ID})
 	return http.StatusCreated, showSigningKey(key), nil
 }
 
@@ -98,6 +97,3 @@ func signingKeyError(err error) error {
 	}
 	return err
 }
-
-// Interface guards
-var _ TokenService = (*caddymodule.App)(nil)

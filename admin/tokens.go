@@ -19,7 +19,6 @@ func revokeKeyTokens(c *callContext) (int, any, error) {
 	if err := c.keys.RevokeKeyTokens(c.r.Context(), c.by, c.deployment(), c.key()); err != nil {
 		return 0, nil, err
 	}
-	c.changed(keystore.Event{Kind: keystore.KeyTokensRevoked, Deployment: c.deployment(), Key: c.key()})
 	return http.StatusNoContent, nil, nil
 }
 
@@ -32,7 +31,6 @@ func revokeDeploymentTokens(c *callContext) (int, any, error) {
 	if err := c.keys.RevokeDeploymentTokens(c.r.Context(), c.by, c.deployment()); err != nil {
 		return 0, nil, err
 	}
-	c.changed(keystore.Event{Kind: keystore.DeploymentTokensRevoked, Deployment: c.deployment()})
 	return http.StatusNoContent, nil, nil
 }
 
@@ -44,7 +42,6 @@ func revokeAllTokens(c *callContext) (int, any, error) {
 	if err := c.keys.RevokeAllTokens(c.r.Context(), c.by); err != nil {
 		return 0, nil, err
 	}
-	c.changed(keystore.Event{Kind: keystore.TokensRevoked})
 	return http.StatusNoContent, nil, nil
 }
 

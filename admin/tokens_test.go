@@ -16,7 +16,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/deploymentkeys/gateway/caddymodule"
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -43,25 +43,25 @@ func (f *fakeTokens) ReplaceSigningKeys(_ context.Context, by keystore.Caller) (
 	return key, f.err
 }
 
-func (f *fakeTokens) Introspect(_ context.Context, raw, deployment string) (caddymodule.Introspection, error) {
+func (f *fakeTokens) Introspect(_ context.Context, raw, deployment string) (access.Introspection, error) {
 	f.asked = fmt.Sprintf("introspect %s in %q", raw, deployment)
-	return caddymodule.Introspection{Active: raw == "good"}, f.err
+	return access.Introspection{Active: raw == "good"}, f.err
 }
 
 func (f *fakeTokens) RevokeToken(_ context.Context, by keystore.Caller, raw string) error {
 	f.asked = "revoke " + raw + " by " + by.Name
 	if f.err == nil && raw != "good" {
-		return caddymodule.ErrNotOurs
+		return access.ErrNotOurs
 	}
 	return f.err
 }
 
-func (f *fakeTokens) Explain(_ context.Context, raw, deployment string, need keystore.Scopes, from netip.Addr) caddymodule.Explanation {
+func (f *fakeTokens) Explain(_ context.Context, raw, deployment string, need keystore.Scopes, from netip.Addr) access.Explanation {
 	f.asked = fmt.Sprintf("explain %s in %q for %q", raw, deployment, need)
 	if from.IsValid() {
 		f.asked += " from " + from.String()
 	}
-	return caddymodule.Explanation{Verdict: "accepted", Checks: []caddymodule.ExplainedCheck{{Check: "form", Result: "passed"}}}
+	return access.Explanation{Verdict: "accepted", Checks: []access.ExplainedCheck{{Check: "form", Result: "passed"}}}
 }
 
 // withTokens gives an API a token service.
@@ -109,7 +109,7 @@ func TestTokenRoutes(t *testing.T) {
 		"introspect, hint":        {"/tokens/introspect", `{"token":"good","token_type_hint":"x"}`, nil, 400, "unknown field", ""},
 		"introspect, too large":   {"/tokens/introspect", large, nil, 413, "65536", ""},
 		"revoke":                  {"/tokens/revoke", `{"token":"good"}`, nil, 204, "", "revoke good by anna"},
-		"revoke, not ours":        {"/tokens/revoke", `{"token":"bad"}`, nil, 404, caddymodule.ErrNotOurs.Error(), "revoke bad by anna"},
+		"revoke, not ours":        {"/tokens/revoke", `{"token":"bad"}`, nil, 404, access.ErrNotOurs.Error(), "revoke bad by anna"},
 		"revoke, limit":           {"/tokens/revoke", `{"token":"good"}`, keystore.ErrLimit, 409, "limit reached", "revoke good by anna"},
 		"revoke, outage":          {"/tokens/revoke", `{"token":"good"}`, keystore.ErrUnavailable, 503, "store unavailable", "revoke good by anna"},
 		"revoke, none":            {"/tokens/revoke", `{}`, nil, 400, "token is missing", ""},

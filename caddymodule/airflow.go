@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/deploymentkeys/gateway/access"
 	"go.uber.org/zap"
 )
 
@@ -20,16 +21,16 @@ import (
 const identityVar = "deployment_keys.identity"
 
 // leave puts it there, for handlers that have set [App].identityWanted: it costs an allocation.
-func (id identity) leave(r *http.Request) { caddyhttp.SetVar(r.Context(), identityVar, &id) }
+func leave(r *http.Request, id access.Identity) { caddyhttp.SetVar(r.Context(), identityVar, &id) }
 
 // errNoIdentity is a mistake in the configuration. Without a check before them, the handlers would
 // give their credential to anybody.
 var errNoIdentity = errors.New("no deployment_auth before this handler has said who the request is from")
 
 // callerOf is who a request is from, as deployment_auth has proven it.
-func callerOf(r *http.Request) (*identity, error) {
-	id, _ := caddyhttp.GetVar(r.Context(), identityVar).(*identity)
-	if id == nil || id.deploymentID == "" || id.name() == "" {
+func callerOf(r *http.Request) (*access.Identity, error) {
+	id, _ := caddyhttp.GetVar(r.Context(), identityVar).(*access.Identity)
+	if id == nil || id.DeploymentID == "" || id.Name() == "" {
 		return nil, caddyhttp.Error(http.StatusInternalServerError, errNoIdentity)
 	}
 	return id, nil
@@ -51,25 +52,25 @@ func isAPI(path, prefix string) bool {
 
 // notTheAPI is the answer to any other path than those of the REST API under prefix.
 func notTheAPI(w http.ResponseWriter, r *http.Request, prefix string) error {
-	withoutBody(w, r)
-	return writeJSON(w, http.StatusNotFound, map[string]string{
+	access.WithoutBody(w, r)
+	return access.WriteJSON(w, http.StatusNotFound, map[string]string{
 		"error":             "not_found",
-		"error_description": printable("only the REST API of Airflow is to be had here: " + prefix + airflowAPI + ", without " + prefix + airflowAPI + "auth"),
+		"error_description": access.Printable("only the REST API of Airflow is to be had here: " + prefix + airflowAPI + ", without " + prefix + airflowAPI + "auth"),
 	})
 }
 
 // refuseAtAirflow answers somebody whose credential deployment_auth has let pass. It is counted, told
 // and entered as any refusal, but not among those of deployment_auth, which has counted the request.
-func (a *App) refuseAtAirflow(w http.ResponseWriter, r *http.Request, id *identity, deployment string, refused *refusal) error {
-	refused.keyID, refused.user, refused.keyDeploymentID = id.keyID, id.user, id.deploymentID
-	refused.deploymentID = deployment
+func (a *App) refuseAtAirflow(w http.ResponseWriter, r *http.Request, id *access.Identity, deployment string, refused *access.Refusal) error {
+	refused.Key, refused.User, refused.KeyDeployment = id.KeyID, id.User, id.DeploymentID
+	refused.Deployment = deployment
 	ip := clientIP(r)
 	a.refused(&metrics.airflow, refused, ip, zap.String("remote_ip", ip), zap.String("method", r.Method))
-	withoutBody(w, r)
-	if refused.code != codeUnavailable {
-		w.Header().Set("WWW-Authenticate", refused.bearerChallenge(defaultRealm))
+	access.WithoutBody(w, r)
+	if refused.Code != access.CodeUnavailable {
+		w.Header().Set("WWW-Authenticate", refused.BearerChallenge(defaultRealm))
 	}
-	return refused.write(w)
+	return refused.Write(w)
 }
 
 // forwardedByCaddy are the X-Forwarded headers that reverse_proxy sets anew, or leaves to a proxy that
@@ -88,7 +89,7 @@ func credentialsOnly(r *http.Request, authorization string) {
 	header := r.Header
 	readableOnly(header)
 	for name := range header {
-		switch plain := folded(name); {
+		switch plain := access.FoldHeader(name); {
 		case plain == "cookie", plain == "proxy-authorization", plain == "authorization",
 			plain == "forwarded", plain == "x-script-name", plain == "remote-user", plain == "x-remote-user":
 			delete(header, name)
@@ -97,16 +98,16 @@ func credentialsOnly(r *http.Request, authorization string) {
 		}
 	}
 	header["Authorization"] = []string{authorization}
-	takeOutOfConnection(header, func(name string) bool { return strings.EqualFold(name, "Authorization") })
+	access.TakeOutOfConnection(header, func(name string) bool { return strings.EqualFold(name, "Authorization") })
 }
 
 // noAirflow is the answer when Airflow cannot be asked in the name of the client: it is not theirs to
 // mend.
 func (a *App) noAirflow(w http.ResponseWriter, r *http.Request, deployment string, cause error) error {
-	metrics.airflow.refused[codeUnavailable].Inc()
+	metrics.airflow.refused[access.CodeUnavailable].Inc()
 	if !errors.Is(cause, context.Canceled) { // of a client that went away
 		a.faults.Error("no access to Airflow", zap.String("deployment", deployment), zap.Error(cause))
 	}
-	withoutBody(w, r)
-	return (&refusal{code: codeUnavailable, description: "the gateway has no access to the Airflow of this Deployment right now; try again"}).write(w)
+	access.WithoutBody(w, r)
+	return (&access.Refusal{Code: access.CodeUnavailable, Description: "the gateway has no access to the Airflow of this Deployment right now; try again"}).Write(w)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/internal/scrapetest"
 	"github.com/deploymentkeys/gateway/keystore"
 )
@@ -22,23 +23,23 @@ func TestRefusalsAtAirflowAreInTheAuditLog(t *testing.T) {
 	tokens, app := newTestAirflowToken(t)
 	login := newTestLogin(newFakeAirflow())
 	login.app = app.App
-	wide := identity{keyID: app.key.ID, deploymentID: "dep2", scopes: keystore.AllScopes}
-	deploy := identity{keyID: app.key.ID, deploymentID: "dep1", scopes: keystore.ScopeDeploy}
-	ofAlice := identity{user: "alice", deploymentID: "dep1", scopes: keystore.ScopeDeploy}
+	wide := access.Identity{KeyID: app.key.ID, DeploymentID: "dep2", Scopes: keystore.AllScopes}
+	deploy := access.Identity{KeyID: app.key.ID, DeploymentID: "dep1", Scopes: keystore.ScopeDeploy}
+	ofAlice := access.Identity{User: "alice", DeploymentID: "dep1", Scopes: keystore.ScopeDeploy}
 	for _, test := range []struct {
 		name       string
 		h          caddyhttp.MiddlewareHandler
-		id         *identity
+		id         *access.Identity
 		path       string
 		status     int
-		code       errorCode
+		code       access.Code
 		deployment string
 	}{
-		{"another Deployment", login, &wide, "/etl/api/v2/dags", http.StatusForbidden, codeInsufficientScope, "dep1"},
-		{"no role", tokens, &deploy, "/dep1/api/v2/dags", http.StatusForbidden, codeInsufficientScope, "dep1"},
-		{"no role, a user", tokens, &ofAlice, "/dep1/api/v2/dags", http.StatusForbidden, codeInsufficientScope, "dep1"},
-		{"path, login", login, &deploy, "/etl/api/v2/../x", http.StatusBadRequest, codeInvalidRequest, "dep1"},
-		{"path, token", tokens, &deploy, "/dep1/api/v2/../x", http.StatusBadRequest, codeInvalidRequest, "dep1"},
+		{"another Deployment", login, &wide, "/etl/api/v2/dags", http.StatusForbidden, access.CodeInsufficientScope, "dep1"},
+		{"no role", tokens, &deploy, "/dep1/api/v2/dags", http.StatusForbidden, access.CodeInsufficientScope, "dep1"},
+		{"no role, a user", tokens, &ofAlice, "/dep1/api/v2/dags", http.StatusForbidden, access.CodeInsufficientScope, "dep1"},
+		{"path, login", login, &deploy, "/etl/api/v2/../x", http.StatusBadRequest, access.CodeInvalidRequest, "dep1"},
+		{"path, token", tokens, &deploy, "/dep1/api/v2/../x", http.StatusBadRequest, access.CodeInvalidRequest, "dep1"},
 	} {
 		before := scrapetest.Of(t, metrics.register)
 		r := withReplacer(httptest.NewRequest(http.MethodPost, test.path, nil))
@@ -73,7 +74,7 @@ func TestRefusalsAtAirflowAreInTheAuditLog(t *testing.T) {
 	wantStatus(t, ask(t, newTestLogin(f), f, http.MethodGet, "/etl/api/v2/dags", ""), http.StatusOK)
 	wantStatus(t, ask(t, tokens, f, http.MethodGet, "/dep1/api/v2/dags", ""), http.StatusServiceUnavailable)
 	after := scrapetest.Of(t, metrics.register)
-	for _, outcome := range []string{outcomePassed, string(codeUnavailable)} {
+	for _, outcome := range []string{outcomePassed, string(access.CodeUnavailable)} {
 		series := fmt.Sprintf("requests_total{handler=%q,outcome=%q}", "airflow", outcome)
 		if got := after.Get(t, series) - before.Get(t, series); got != 1 {
 			t.Errorf("%s has grown by %v, want 1", series, got)
@@ -97,7 +98,7 @@ func TestTrailersDoNotComeToAirflow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			auth := newAuth(app, func(h *Auth) { h.target = newTarget("dep1") })
+			auth := newAuth(app, func(h *Auth) { h.Deployment = "dep1" })
 			airflow := caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 				body, err := io.ReadAll(r.Body)
 				if err != nil || string(body) != "{}" || len(r.Trailer) > 0 {

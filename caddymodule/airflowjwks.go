@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/token"
 )
 
@@ -72,7 +73,7 @@ func (h *AirflowJWKS) Provision(ctx caddy.Context) (err error) {
 		}
 		h.keys = append(h.keys, public)
 	}
-	h.app, err = appOf(ctx)
+	h.app, err = AppOf(ctx)
 	return err
 }
 
@@ -80,22 +81,22 @@ func (h *AirflowJWKS) Provision(ctx caddy.Context) (err error) {
 func (h *AirflowJWKS) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		return writeJSON(w, http.StatusMethodNotAllowed, map[string]errorCode{
-			"error": codeInvalidRequest, "error_description": "the method must be GET",
+		return access.WriteJSON(w, http.StatusMethodNotAllowed, map[string]access.Code{
+			"error": access.CodeInvalidRequest, "error_description": "the method must be GET",
 		})
 	}
-	ring, err := h.app.ring(r.Context())
+	ring, err := h.app.authority.Ring(r.Context())
 	if err != nil {
-		refused := unavailable(err)
+		refused := access.Unavailable(err)
 		h.app.report(refused)
-		return refused.write(w)
+		return refused.Write(w)
 	}
 	set, err := ring.JWKSWith(h.keys...)
 	if err != nil {
 		return caddyhttp.Error(http.StatusInternalServerError, err)
 	}
 	w.Header().Set("Cache-Control", publicFor)
-	return writeEncoded(w, http.StatusOK, set)
+	return access.WriteEncoded(w, http.StatusOK, set)
 }
 
 // Interface guards

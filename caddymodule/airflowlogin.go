@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -72,7 +73,7 @@ func (h *AirflowLogin) Provision(ctx caddy.Context) (err error) {
 	if err := h.prepare(); err != nil {
 		return fmt.Errorf("deployment_airflow_login: %w", err)
 	}
-	if h.app, err = appOf(ctx); err != nil {
+	if h.app, err = AppOf(ctx); err != nil {
 		return err
 	}
 	h.app.identityWanted = true
@@ -100,7 +101,7 @@ func (h *AirflowLogin) prepare() error {
 	}
 	base := strings.TrimSuffix(resolved[0], "/")
 	u, err := url.Parse(base)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.Scheme+"://"+u.Host+u.Path != base || secondReading(u.Path) != "" {
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.Scheme+"://"+u.Host+u.Path != base || access.SecondReading(u.Path) != "" {
 		return fmt.Errorf("url %s: want that of an Airflow, such as http://127.0.0.1:8080/etl", h.URL)
 	}
 	h.path = u.Path
@@ -122,10 +123,10 @@ func (h *AirflowLogin) ServeHTTP(w http.ResponseWriter, r *http.Request, next ca
 	if err != nil {
 		return err
 	}
-	if id.deploymentID != h.Deployment {
-		return h.app.refuseAtAirflow(w, r, id, h.Deployment, otherDeployment(*id, h.Deployment))
+	if id.DeploymentID != h.Deployment {
+		return h.app.refuseAtAirflow(w, r, id, h.Deployment, access.OtherDeployment(*id, h.Deployment))
 	}
-	if refused := checkPath(r); refused != nil {
+	if refused := access.CheckPath(r.URL, OriginalURL(r)); refused != nil {
 		return h.app.refuseAtAirflow(w, r, id, h.Deployment, refused)
 	}
 	// Not at the root of a URL with a path, although Airflow serves its API there too: with several

@@ -17,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/keystore"
 )
@@ -113,7 +114,7 @@ func newTestLogin(f *fakeAirflow) *AirflowLogin {
 // ofDep1 is a request as one that deployment_auth has let pass for a key of dep1.
 func ofDep1(method, path string, body io.Reader) *http.Request {
 	r := withReplacer(httptest.NewRequest(method, path, body))
-	caddyhttp.SetVar(r.Context(), identityVar, &identity{keyID: "key", deploymentID: "dep1", scopes: keystore.AllScopes})
+	caddyhttp.SetVar(r.Context(), identityVar, &access.Identity{KeyID: "key", DeploymentID: "dep1", Scopes: keystore.AllScopes})
 	return r
 }
 
@@ -265,7 +266,7 @@ func TestAirflowLoginIsGivenToNobodyElse(t *testing.T) {
 		t.Errorf("without an identity: %v", err)
 	}
 	// Another Deployment, let pass by a route for any.
-	caddyhttp.SetVar(r.Context(), identityVar, &identity{keyID: "key", deploymentID: "dep2", scopes: keystore.AllScopes})
+	caddyhttp.SetVar(r.Context(), identityVar, &access.Identity{KeyID: "key", DeploymentID: "dep2", Scopes: keystore.AllScopes})
 	w := httptest.NewRecorder()
 	if err := h.ServeHTTP(w, r, f); err != nil {
 		t.Fatal(err)

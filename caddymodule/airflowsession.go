@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/deploymentkeys/gateway/access"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -175,7 +176,7 @@ func (s *airflowSession) ask() (string, error) {
 	var given struct {
 		AccessToken string `json:"access_token"`
 	}
-	if json.Unmarshal(answer, &given) != nil || !isToken68(given.AccessToken) {
+	if json.Unmarshal(answer, &given) != nil || !access.IsToken68(given.AccessToken) {
 		return "", errors.New("the answer has no access_token")
 	}
 	return given.AccessToken, nil

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,8 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
-	"github.com/deploymentkeys/gateway/token"
 )
 
 func init() {
@@ -83,7 +82,7 @@ func (h *AirflowToken) Provision(ctx caddy.Context) (err error) {
 	if h.lifetime, err = duration("deployment_airflow_token: lifetime", h.Lifetime, defaultAirflowToken, time.Second, longestAirflowToken); err != nil {
 		return err
 	}
-	if h.app, err = appOf(ctx); err != nil {
+	if h.app, err = AppOf(ctx); err != nil {
 		return err
 	}
 	h.app.identityWanted = true
@@ -133,29 +132,29 @@ func (h *AirflowToken) ServeHTTP(w http.ResponseWriter, r *http.Request, next ca
 	if err != nil {
 		return err
 	}
-	if refused := checkPath(r); refused != nil {
-		return h.app.refuseAtAirflow(w, r, id, id.deploymentID, refused)
+	if refused := access.CheckPath(r.URL, OriginalURL(r)); refused != nil {
+		return h.app.refuseAtAirflow(w, r, id, id.DeploymentID, refused)
 	}
 	// At the root too, where an Airflow with a host of its own has its API. If it is another one that
 	// answers there, it refuses the token, which is not for it.
-	prefix := "/" + id.deploymentID
+	prefix := "/" + id.DeploymentID
 	if !isAPI(r.URL.Path, prefix) && !isAPI(r.URL.Path, "") {
 		return notTheAPI(w, r, prefix)
 	}
-	role, ok := h.roleOf(id.scopes)
+	role, ok := h.roleOf(id.Scopes)
 	if !ok {
-		return h.app.refuseAtAirflow(w, r, id, id.deploymentID,
-			refuse(codeInsufficientScope, "none of the scopes of this credential gives a role in Airflow"))
+		return h.app.refuseAtAirflow(w, r, id, id.DeploymentID,
+			access.Refuse(access.CodeInsufficientScope, "none of the scopes of this credential gives a role in Airflow"))
 	}
-	raw, err := h.app.issueForAirflow(r.Context(), id, role, h.lifetime)
+	raw, err := h.app.authority.IssueUpstream(r.Context(), id, airflowAudience+id.DeploymentID, role, h.lifetime)
 	if err != nil {
-		return h.app.refuseAtAirflow(w, r, id, id.deploymentID, unavailable(err))
+		return h.app.refuseAtAirflow(w, r, id, id.DeploymentID, access.Unavailable(err))
 	}
 	credentialsOnly(r, "Bearer "+raw)
 	if tokenRefused, err := newAirflowAnswer(w).passOn(next, r); !tokenRefused {
 		return err
 	}
-	return h.app.noAirflow(w, r, id.deploymentID, errNotTrusted)
+	return h.app.noAirflow(w, r, id.DeploymentID, errNotTrusted)
 }
 
 // errNotTrusted is a mistake in the configuration of Airflow, or a set of keys that it has not read
@@ -171,24 +170,6 @@ func (h *AirflowToken) roleOf(scopes keystore.Scopes) (string, bool) {
 		}
 	}
 	return "", false
-}
-
-// issueForAirflow makes the token by which the gateway acts for somebody at the Airflow of their
-// Deployment.
-func (a *App) issueForAirflow(ctx context.Context, id *identity, role string, lifetime time.Duration) (string, error) {
-	ring, err := a.ring(ctx)
-	if err != nil {
-		return "", err
-	}
-	now := time.Now()
-	return ring.SignUpstream(token.UpstreamClaims{
-		Issuer:    a.issuer,
-		Subject:   id.name(),
-		Audience:  airflowAudience + id.deploymentID,
-		Role:      role,
-		IssuedAt:  now,
-		ExpiresAt: now.Add(lifetime),
-	})
 }
 
 // Interface guards

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -69,7 +70,7 @@ func TestAirflowTokenIsOfTheCaller(t *testing.T) {
 	r.Header.Set("Cookie", "_token=x")
 	r.Header.Set("Connection", "Authorization")
 	r.Header["x_forwarded_prefix"] = []string{"/x"}
-	caddyhttp.SetVar(r.Context(), identityVar, &identity{keyID: "key1", deploymentID: "dep1", scopes: keystore.ScopeAirflowRead})
+	caddyhttp.SetVar(r.Context(), identityVar, &access.Identity{KeyID: "key1", DeploymentID: "dep1", Scopes: keystore.ScopeAirflowRead})
 	if err := h.ServeHTTP(httptest.NewRecorder(), r, next); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +114,7 @@ func withBearer(r *http.Request, token string) *http.Request {
 func newTestAuth(t *testing.T, app *testApp) *Auth {
 	t.Helper()
 	app.identityWanted = true // as the handlers that come after it say
-	return &Auth{app: app.App, target: newTarget("dep1"), rules: []scopeRule{{scope: keystore.ScopeAirflowRead}}, Realm: defaultRealm}
+	return &Auth{app: app.App, target: newTarget("dep1"), route: access.Route{Rules: []access.Rule{{Scopes: keystore.ScopeAirflowRead}}}, Realm: defaultRealm}
 }
 
 func TestAirflowTokenAfterTheCheck(t *testing.T) {
@@ -156,7 +157,7 @@ func TestAirflowTokenNeedsACaller(t *testing.T) {
 	if err := h.ServeHTTP(httptest.NewRecorder(), r, next); err == nil {
 		t.Error("without deployment_auth it answers")
 	}
-	caddyhttp.SetVar(r.Context(), identityVar, &identity{keyID: "key1", deploymentID: "dep1", scopes: keystore.ScopeDeploy})
+	caddyhttp.SetVar(r.Context(), identityVar, &access.Identity{KeyID: "key1", DeploymentID: "dep1", Scopes: keystore.ScopeDeploy})
 	w := httptest.NewRecorder()
 	if err := h.ServeHTTP(w, r, next); err != nil || w.Code != http.StatusForbidden || w.Header().Get("WWW-Authenticate") == "" {
 		t.Errorf("without a scope that has a role: %v, status %d", err, w.Code)

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/internal/redact"
 	"github.com/deploymentkeys/gateway/keystore"
@@ -95,16 +96,16 @@ type App struct {
 	// remembered least useful makes room. 1000 to 10000000. Default: 100000.
 	CacheSize int `json:"cache_size,omitempty"`
 
-	ctx      context.Context // ends with the configuration
-	logger   *zap.Logger
-	faults   *zap.Logger // for what could be said with every request: once a second
-	issuer   string
-	place    node.Place
-	node     *node.Handle
-	signing  keystore.SigningPolicy
-	verifier *token.Verifier
-	events   *announcer
-	purgedTo string // Deployment up to which expired keys were looked for; of upkeep's goroutine
+	ctx       context.Context // ends with the configuration
+	logger    *zap.Logger
+	faults    *zap.Logger // for what could be said with every request: once a second
+	issuer    string
+	place     node.Place
+	node      *node.Handle
+	signing   keystore.SigningPolicy
+	events    *announcer
+	authority *access.Authority
+	purgedTo  string // Deployment up to which expired keys were looked for; of upkeep's goroutine
 
 	identityWanted bool // by a handler of this configuration that comes after deployment_auth
 
@@ -192,12 +193,20 @@ func (a *App) Provision(ctx caddy.Context) (err error) {
 	if err = metrics.register(ctx.GetMetricsRegistry()); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	if a.verifier, err = token.NewVerifier(token.Options{Issuer: a.issuer, Audiences: a.Audiences, CacheSize: a.CacheSize}); err != nil {
-		return err
-	}
-	a.node.Remembered = a.verifier.Remembered
-	return nil
+	return a.newAuthority()
 }
+
+func (a *App) newAuthority() (err error) {
+	a.authority, err = access.New(access.Options{
+		Node: a.node, Issuer: a.issuer, Audiences: a.Audiences, CacheSize: a.CacheSize,
+		TokenLifetime: a.tokenLifetime, UserTokenLifetime: a.userTokenLifetime, MaxStaleness: a.maxStaleness,
+		ClientIP: clientIP, OriginalURL: OriginalURL,
+	})
+	return err
+}
+
+// Authority returns what decides on requests.
+func (a *App) Authority() *access.Authority { return a.authority }
 
 // provisionTimes checks the durations, and makes of them how signing keys live.
 func (a *App) provisionTimes() (err error) {
@@ -233,7 +242,7 @@ func (a *App) provisionTimes() (err error) {
 func (a *App) Start() error {
 	ctx, cancel := context.WithTimeout(context.Background(), keystore.ChangeTimeout)
 	defer cancel()
-	n, err := a.node.Open(ctx, a.place, nil)
+	n, err := a.node.Open(ctx, a.place, changed)
 	if err != nil {
 		return err
 	}
@@ -243,8 +252,9 @@ func (a *App) Start() error {
 // start begins to use a node.
 func (a *App) start(ctx context.Context, n *node.Node) error {
 	n.View.Resize(a.CacheSize)
-	if a.events != nil {
-		go a.events.tellRefusals() // ends with the configuration
+	if a.events != nil { // both end with the configuration
+		go a.events.tellChanges()
+		go a.events.tellRefusals()
 	}
 	err := n.Maintain(ctx, a.signing)
 	go a.upkeep(a.ctx, n, err == nil)
@@ -255,16 +265,21 @@ func (a *App) start(ctx context.Context, n *node.Node) error {
 	return err
 }
 
-// Stop does nothing: requests that are under way still need the store. Cleanup ends it.
-func (a *App) Stop() error { return nil }
+// Stop waits for subscribers of events, a little. Requests that are under way still need the store: Cleanup ends it.
+func (a *App) Stop() error {
+	if a.events != nil {
+		a.events.flush()
+	}
+	return nil
+}
 
 // Cleanup gives up what Provision and Start have made, as far as they came.
 func (a *App) Cleanup() error {
 	if a.node != nil {
 		a.node.Close(caddy.Exiting())
 	}
-	if a.verifier != nil {
-		a.verifier.Close()
+	if a.authority != nil {
+		a.authority.Close()
 	}
 	return nil
 }
@@ -291,22 +306,22 @@ func (a *App) Ready(ctx context.Context) (age time.Duration, known bool, err err
 // in a Deployment, or "" for what is of none.
 func (a *App) AuditRefusal(by keystore.Caller, deployment string) {
 	if n, err := a.node.Now(); err == nil {
-		n.Refused(node.Refusal{Handler: "console", Code: string(codeAccessDenied), Address: by.Address, User: by.Name, Deployment: deployment})
+		n.Refused(node.Refusal{Handler: "console", Code: string(access.CodeAccessDenied), Address: by.Address, User: by.Name, Deployment: deployment})
 	}
 }
 
 // refused counts a refusal by a handler, logs it, tells who has subscribed to that, and has it entered
 // into the audit log.
-func (a *App) refused(in *requestCounters, refused *refusal, clientIP string, fields ...zap.Field) {
-	in.refused[refused.code].Inc()
+func (a *App) refused(in *requestCounters, refused *access.Refusal, clientIP string, fields ...zap.Field) {
+	in.refused[refused.Code].Inc()
 	a.report(refused, fields...)
 	// That a request had no credentials is no refusal, and neither is an outage.
-	if refused.code == codeNone || refused.code == codeUnavailable {
+	if refused.Code == access.CodeNone || refused.Code == access.CodeUnavailable {
 		return
 	}
 	facts := node.Refusal{
-		Handler: in.handler, Code: string(refused.code), Address: clientIP, Key: refused.keyID, User: refused.user,
-		KeyDeployment: refused.keyDeploymentID, ClaimedKey: refused.claimedID, Deployment: refused.deploymentID,
+		Handler: in.handler, Code: string(refused.Code), Address: clientIP, Key: refused.Key, User: refused.User,
+		KeyDeployment: refused.KeyDeployment, ClaimedKey: refused.ClaimedKey, Deployment: refused.Deployment,
 	}
 	a.events.refused(facts)
 	if n, err := a.node.Now(); err == nil {
@@ -316,18 +331,18 @@ func (a *App) refused(in *requestCounters, refused *refusal, clientIP string, fi
 
 // report logs a refusal: an outage or an altered record so that somebody hears of it, but not
 // with every request; what a client did wrong at the debug level only.
-func (a *App) report(refused *refusal, fields ...zap.Field) {
+func (a *App) report(refused *access.Refusal, fields ...zap.Field) {
 	logger, level, message := a.logger, zapcore.DebugLevel, "refused"
 	// A client that went away while the store was asked is no outage.
-	outage := refused.code == codeUnavailable && !errors.Is(refused.cause, context.Canceled) && !errors.Is(refused.cause, keystore.ErrLimit)
-	if outage || errors.Is(refused.cause, keystore.ErrAltered) {
+	outage := refused.Code == access.CodeUnavailable && !errors.Is(refused.Cause, context.Canceled) && !errors.Is(refused.Cause, keystore.ErrLimit)
+	if outage || errors.Is(refused.Cause, keystore.ErrAltered) {
 		logger, level, message = a.faults, zapcore.ErrorLevel, "a credential could not be checked"
 	}
 	if entry := logger.Check(level, message); entry != nil {
 		entry.Write(append(fields,
-			zap.String("error", string(refused.code)),
-			zap.String("description", redact.Text(refused.description)),
-			zap.NamedError("cause", refused.cause),
+			zap.String("error", string(refused.Code)),
+			zap.String("description", redact.Text(refused.Description)),
+			zap.NamedError("cause", refused.Cause),
 		)...)
 	}
 }
@@ -367,8 +382,8 @@ func resolveIssuer(configured string) (string, error) {
 	return issuer, nil
 }
 
-// appOf returns the app of a configuration.
-func appOf(ctx caddy.Context) (*App, error) {
+// AppOf returns the app of a configuration.
+func AppOf(ctx caddy.Context) (*App, error) {
 	app, err := ctx.App(appName)
 	if err != nil {
 		return nil, err

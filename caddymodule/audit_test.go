@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -78,7 +79,7 @@ func TestRequestsWithoutCredentialsAreNoRefusals(t *testing.T) {
 		t.Fatalf("status %d", w.Code)
 	}
 	app.get(t, "/dep1/x", "nonsense")
-	if got := refusalsOf(t, app.keys, 1); len(got) != 1 || got[0].Error != string(codeInvalidToken) {
+	if got := refusalsOf(t, app.keys, 1); len(got) != 1 || got[0].Error != string(access.CodeInvalidToken) {
 		t.Errorf("refusals %+v", got)
 	}
 }

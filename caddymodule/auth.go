@@ -4,14 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -55,7 +56,7 @@ type Auth struct {
 	Realm string `json:"realm,omitempty"`
 
 	app    *App
-	rules  []scopeRule
+	route  access.Route
 	target target
 }
 
@@ -66,11 +67,6 @@ type ScopeRule struct {
 
 	// The HTTP methods that it is for. Default: all.
 	Methods []string `json:"methods,omitempty"`
-}
-
-type scopeRule struct {
-	scope   keystore.Scopes
-	methods []string
 }
 
 const defaultRealm = "deployment_keys"
@@ -87,6 +83,14 @@ var methodName = regexp.MustCompile(`^[A-Z][A-Z-]*$`)
 
 // Provision checks the configuration.
 func (h *Auth) Provision(ctx caddy.Context) (err error) {
+	if err := h.prepare(); err != nil {
+		return err
+	}
+	h.app, err = AppOf(ctx)
+	return err
+}
+
+func (h *Auth) prepare() error {
 	switch {
 	case h.Deployment == "" && !h.AnyDeployment:
 		return errors.New("deployment_auth: which Deployment is a request for? Name it, for example {labels.3} or {path.0}, or set any_deployment")
@@ -109,117 +113,87 @@ func (h *Auth) Provision(ctx caddy.Context) (err error) {
 				return fmt.Errorf("deployment_auth: scope %s: %q is not a method in capitals", rule.Scope, method)
 			}
 		}
-		h.rules = append(h.rules, scopeRule{scope, rule.Methods})
+		h.route.Rules = append(h.route.Rules, access.Rule{Scopes: scope, Methods: rule.Methods})
 	}
-	if len(h.rules) == 0 {
-		h.rules = []scopeRule{{scope: keystore.AllScopes}}
+	if len(h.route.Rules) == 0 {
+		h.route.Rules = []access.Rule{{Scopes: keystore.AllScopes}}
 	}
+	h.route.AnyDeployment, h.route.Basic = h.AnyDeployment, h.Basic
 	if h.Realm == "" {
 		h.Realm = defaultRealm
 	}
-	if printable(h.Realm) != h.Realm {
+	if access.Printable(h.Realm) != h.Realm {
 		return fmt.Errorf("deployment_auth: realm %q: use ASCII without quotes", h.Realm)
 	}
-	h.app, err = appOf(ctx)
-	return err
+	return nil
 }
 
 // ServeHTTP decides, and passes the request on or answers it.
 func (h *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	id, refused := h.authorize(r, repl)
-	if refused != nil {
-		return h.refuse(w, r, refused)
-	}
-	metrics.auth.passed.Inc()
-	id.noteUse(h.app, r)
-	id.attach(r, repl, h.PassAuthorization)
-	if h.app.identityWanted {
-		id.leave(r)
-	}
-	return next.ServeHTTP(w, r)
-}
-
-// authorize is the decision: a path with one reading, one credential, who that is of, and
-// whether they may do this here. What a token says may be remembered; this is decided anew for
-// each request.
-func (h *Auth) authorize(r *http.Request, repl *caddy.Replacer) (identity, *refusal) {
-	if refused := checkPath(r); refused != nil {
-		return identity{}, refused
-	}
-	if refused := checkTrailers(r); refused != nil {
-		return identity{}, refused
-	}
-	cred, refused := readCredential(r.Header, h.Basic)
-	if refused != nil {
-		return identity{}, refused
-	}
 	deployment := ""
 	if !h.AnyDeployment {
 		deployment = h.target.of(r, repl)
 	}
-	id, refused := h.app.identify(r.Context(), cred, deployment)
+	id, refused := h.app.authority.Authorize(r, &h.route, deployment)
 	if refused != nil {
-		refused.claimedID, refused.deploymentID = cred.keyID, deployment
-		return identity{}, refused
+		return h.refuse(w, r, refused)
 	}
-	if refused = id.comeFrom(r); refused == nil {
-		refused = h.decide(r.Method, id, deployment)
+	metrics.auth.passed.Inc()
+	h.app.authority.Accepted(&id, r)
+	id.SetHeaders(r, h.PassAuthorization)
+	setPlaceholders(repl, &id)
+	if h.app.identityWanted {
+		leave(r, id)
 	}
-	if refused != nil {
-		refused.keyID, refused.user, refused.deploymentID = id.keyID, id.user, deployment
-		refused.keyDeploymentID = id.deploymentID
-		return identity{}, refused
-	}
-	return id, nil
+	return next.ServeHTTP(w, r)
 }
 
-// decide says whether one who was identified may do this here.
-func (h *Auth) decide(method string, id identity, deployment string) *refusal {
-	if !h.AnyDeployment && id.deploymentID != deployment {
-		return otherDeployment(id, deployment)
-	}
-	need, covered := h.needs(method)
-	switch {
-	case !covered:
-		return refuse(codeInsufficientScope, "no scope allows the method "+method+" here")
-	case !id.scopes.Has(need):
-		return missingScope(id, need)
-	}
-	return nil
+func setPlaceholders(repl *caddy.Replacer, id *access.Identity) {
+	repl.Set("http.auth.user.id", id.Name())
+	repl.Set("http.auth.user.deployment", id.DeploymentID)
+	repl.Set("http.auth.user.scopes", scopeValues[id.Scopes&keystore.AllScopes])
 }
 
-// needs is what a request with this method needs, and whether any rule is for it.
-func (h *Auth) needs(method string) (need keystore.Scopes, covered bool) {
-	for _, rule := range h.rules {
-		if len(rule.methods) == 0 || slices.Contains(rule.methods, method) {
-			need, covered = need|rule.scope, true
-		}
+// scopeValues are the values of the placeholder, made once: a string in an interface is an
+// allocation.
+var scopeValues = func() (values [keystore.AllScopes + 1]any) {
+	for set := range values {
+		values[set] = keystore.Scopes(set).String()
 	}
-	return need, covered
-}
+	return values
+}()
 
 // refuse answers with the challenge that fits what the client sent. A client that sent nothing
 // and may use Basic is told of Basic alone: registry clients take any Bearer challenge for the
 // address of a token server.
-func (h *Auth) refuse(w http.ResponseWriter, r *http.Request, refused *refusal) error {
+func (h *Auth) refuse(w http.ResponseWriter, r *http.Request, refused *access.Refusal) error {
 	ip := clientIP(r)
 	h.app.refused(&metrics.auth, refused, ip, zap.String("remote_ip", ip), zap.String("method", r.Method))
-	withoutBody(w, r)
+	access.WithoutBody(w, r)
 	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	switch {
-	case refused.code == codeUnavailable:
-	case h.Basic && (refused.code == codeNone || strings.EqualFold(scheme, "Basic")):
-		w.Header().Set("WWW-Authenticate", basicChallenge(h.Realm))
+	case refused.Code == access.CodeUnavailable:
+	case h.Basic && (refused.Code == access.CodeNone || strings.EqualFold(scheme, "Basic")):
+		w.Header().Set("WWW-Authenticate", access.BasicChallenge(h.Realm))
 	default:
-		w.Header().Set("WWW-Authenticate", refused.bearerChallenge(h.Realm))
+		w.Header().Set("WWW-Authenticate", refused.BearerChallenge(h.Realm))
 	}
-	return refused.write(w)
+	return refused.Write(w)
 }
 
+// clientIP is the client's address as Caddy has it: that of the connection, or the one that a trusted proxy says.
 func clientIP(r *http.Request) string {
 	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	return ip
+}
+
+// OriginalURL returns the URL that the client of a request has sent, whatever rewrites have made of it.
+func OriginalURL(r *http.Request) *url.URL {
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		return original.URL
+	}
+	return nil
 }
 
 // Interface guards

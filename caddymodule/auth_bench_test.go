@@ -8,8 +8,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
-	"github.com/deploymentkeys/gateway/keystore"
 )
 
 // passOn is a handler that costs nothing.
@@ -58,44 +56,6 @@ func BenchmarkAuthTokens(b *testing.B) {
 	}
 }
 
-// BenchmarkAuthSteps are the parts of [BenchmarkAuth], in its order, each with what it is given. Their sum, without
-// what nothing costs in each, is about the whole.
-func BenchmarkAuthSteps(b *testing.B) { benchmarkAuthSteps(b, benchmarkRequests) }
-
-// BenchmarkAuthStepsParallel are the same on all cores at once (-cpu 1,2). What costs more there than on one is
-// something that they have in common.
-func BenchmarkAuthStepsParallel(b *testing.B) { benchmarkAuthSteps(b, benchmarkInParallel) }
-
-// BenchmarkAuthWithoutStore is the part of [BenchmarkAuth] that is not the store's: path, credential, the
-// remembered token, the decision, headers and placeholders.
-func BenchmarkAuthWithoutStore(b *testing.B) {
-	app := newTestApp(b, nil)
-	h := newAuth(app, nil)
-	var deployment keystore.Deployment
-	var cutoff keystore.Cutoff
-	benchmarkRequests(b, app, func(r *http.Request, repl *caddy.Replacer) {
-		if checkPath(r) != nil || checkTrailers(r) != nil {
-			b.Fatal("refused")
-		}
-		cred, refused := readCredential(r.Header, false)
-		if refused != nil {
-			b.Fatal(refused)
-		}
-		verified, refused := app.prove(r.Context(), cred.bearer)
-		if refused != nil {
-			b.Fatal(refused)
-		}
-		id, refused := merge(&verified, &app.key, &deployment, &cutoff)
-		if refused != nil {
-			b.Fatal(refused)
-		}
-		if refused := h.decide(r.Method, id, h.target.of(r, repl)); refused != nil {
-			b.Fatal(refused)
-		}
-		id.attach(r, repl, false)
-	})
-}
-
 // wholeAuth is a request that the handler passes on.
 func wholeAuth(b *testing.B, h *Auth) func(*http.Request, *caddy.Replacer) {
 	w := httptest.NewRecorder()
@@ -132,7 +92,7 @@ func benchmarkRequestsOf(raw string) []preparedRequest {
 // asTheyCame undoes what was done to requests.
 func asTheyCame(requests []preparedRequest, authorization []string) {
 	for _, r := range requests {
-		for _, name := range identityHeaders {
+		for _, name := range []string{"X-Deployment-Id", "X-Deployment-Key-Id", "X-Deployment-Scopes"} {
 			delete(r.Header, name)
 		}
 		r.Header["Authorization"] = authorization

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/keystore/boltstore"
@@ -18,13 +20,15 @@ import (
 
 // newAuth makes a handler for /<deployment>/..., as Provision would.
 func newAuth(app *testApp, configure func(*Auth)) *Auth {
-	h := &Auth{app: app.App, Deployment: "{http.request.uri.path.0}", target: newTarget("{http.request.uri.path.0}"), Realm: defaultRealm}
-	h.rules = []scopeRule{
-		{keystore.ScopeAirflowRead, []string{"GET", "HEAD"}},
-		{keystore.ScopeAirflowWrite, []string{"POST", "DELETE"}},
-	}
+	h := &Auth{app: app.App, Deployment: "{http.request.uri.path.0}", Scopes: []ScopeRule{
+		{"airflow:read", []string{"GET", "HEAD"}},
+		{"airflow:write", []string{"POST", "DELETE"}},
+	}}
 	if configure != nil {
 		configure(h)
+	}
+	if err := h.prepare(); err != nil {
+		panic(err)
 	}
 	return h
 }
@@ -75,47 +79,47 @@ func TestAuth(t *testing.T) {
 		header       http.Header
 		configure    func(*Auth)
 		status       int // 0 passes
-		code         errorCode
+		code         access.Code
 		reason       string
 		challenge    string // the beginning of WWW-Authenticate; "" is Bearer with the code
 	}{
 		"a token with the scope":             {header: bearer(all)},
 		"a narrow token with the scope":      {header: bearer(narrow)},
 		"write":                              {method: "POST", header: bearer(all)},
-		"no credentials":                     {status: 401, code: codeNone, reason: "no credentials", challenge: `Bearer realm="deployment_keys"`},
-		"another scheme":                     {header: http.Header{"Authorization": {"Digest x"}}, status: 401, code: codeNone, reason: "Digest", challenge: `Bearer realm="deployment_keys"`},
-		"Basic is not for every route":       {header: basicAuth(app.key.ID, app.secret), status: 401, code: codeNone, reason: "Basic", challenge: `Bearer realm="deployment_keys"`},
-		"malformed header":                   {header: http.Header{"Authorization": {all}}, status: 400, code: codeInvalidRequest, reason: "no scheme"},
-		"two tokens in one header":           {header: bearer(all + ", Bearer " + all), status: 400, code: codeInvalidRequest, reason: "malformed"},
-		"the scheme alone":                   {header: http.Header{"Authorization": {"Bearer"}}, status: 400, code: codeInvalidRequest, reason: "malformed"},
-		"two Authorization headers":          {header: http.Header{"Authorization": {"Bearer " + all, "Bearer " + all}}, status: 400, code: codeInvalidRequest, reason: "more than one"},
-		"path with two readings":             {path: "/dep1/..;/dep2/api", header: bearer(all), status: 400, code: codeInvalidRequest, reason: "dot segment"},
-		"not a token":                        {header: bearer("abc"), status: 401, code: codeInvalidToken, reason: "not a valid access token"},
-		"a wrong signature is not explained": {header: bearer(forged), status: 401, code: codeInvalidToken, reason: "not a valid access token"},
-		"key deleted":                        {header: bearer(ofDeletedKey), status: 401, code: codeInvalidToken, reason: "key of this access token was deleted"},
-		"Deployment deleted":                 {path: "/gone/api", header: bearer(ofDeletedDeployment), status: 401, code: codeInvalidToken, reason: "the Deployment of this access token was deleted"},
-		"a token that names another Deployment than its key": {path: "/dep2/api", header: bearer(app.token(t, moved)), status: 401, code: codeInvalidToken, reason: "not of the same Deployment"},
-		"another Deployment":                                        {path: "/dep2/api", header: bearer(all), status: 403, code: codeInsufficientScope, reason: "is of Deployment dep1, and the request is for dep2"},
-		"a Deployment that does not exist":                          {path: "/dep3/api", header: bearer(all), status: 403, code: codeInsufficientScope, reason: "is of Deployment dep1"},
-		"a Deployment with the same beginning, GHSA-gx7w-56w6-g48x": {path: "/dep10/api", header: bearer(all), status: 403, code: codeInsufficientScope, reason: "is of Deployment dep1"},
-		"a Deployment in other case":                                {path: "/DEP1/api", header: bearer(all), status: 403, code: codeInsufficientScope, reason: "is of Deployment dep1, and the request is for another"},
-		"a Deployment with a parameter":                             {path: "/dep1;x/api", header: bearer(all), status: 403, code: codeInsufficientScope, reason: "is of Deployment dep1"},
-		"no Deployment":                                             {path: "/", header: bearer(all), status: 403, code: codeInsufficientScope, reason: "is of Deployment dep1"},
-		"without the scope":                                         {method: "POST", header: bearer(narrow), status: 403, code: codeInsufficientScope, reason: "needs the scope airflow:write"},
-		"a scope that the key no longer has":                        {header: bearer(ofNarrowed), status: 403, code: codeInsufficientScope, reason: "the credential has "},
-		"a method that no rule is for":                              {method: "TRACE", header: bearer(all), status: 403, code: codeInsufficientScope, reason: "no scope allows the method TRACE"},
-		"a method in other case":                                    {method: "get", header: bearer(all), status: 403, code: codeInsufficientScope, reason: "no scope allows the method get"},
-		"any_deployment":                                            {path: "/hub/v1", header: bearer(all), configure: func(h *Auth) { h.AnyDeployment = true }},
+		"no credentials":                     {status: 401, code: access.CodeNone, reason: "no credentials", challenge: `Bearer realm="deployment_keys"`},
+		"another scheme":                     {header: http.Header{"Authorization": {"Digest x"}}, status: 401, code: access.CodeNone, reason: "Digest", challenge: `Bearer realm="deployment_keys"`},
+		"Basic is not for every route":       {header: basicAuth(app.key.ID, app.secret), status: 401, code: access.CodeNone, reason: "Basic", challenge: `Bearer realm="deployment_keys"`},
+		"malformed header":                   {header: http.Header{"Authorization": {all}}, status: 400, code: access.CodeInvalidRequest, reason: "no scheme"},
+		"two tokens in one header":           {header: bearer(all + ", Bearer " + all), status: 400, code: access.CodeInvalidRequest, reason: "malformed"},
+		"the scheme alone":                   {header: http.Header{"Authorization": {"Bearer"}}, status: 400, code: access.CodeInvalidRequest, reason: "malformed"},
+		"two Authorization headers":          {header: http.Header{"Authorization": {"Bearer " + all, "Bearer " + all}}, status: 400, code: access.CodeInvalidRequest, reason: "more than one"},
+		"path with two readings":             {path: "/dep1/..;/dep2/api", header: bearer(all), status: 400, code: access.CodeInvalidRequest, reason: "dot segment"},
+		"not a token":                        {header: bearer("abc"), status: 401, code: access.CodeInvalidToken, reason: "not a valid access token"},
+		"a wrong signature is not explained": {header: bearer(forged), status: 401, code: access.CodeInvalidToken, reason: "not a valid access token"},
+		"key deleted":                        {header: bearer(ofDeletedKey), status: 401, code: access.CodeInvalidToken, reason: "key of this access token was deleted"},
+		"Deployment deleted":                 {path: "/gone/api", header: bearer(ofDeletedDeployment), status: 401, code: access.CodeInvalidToken, reason: "the Deployment of this access token was deleted"},
+		"a token that names another Deployment than its key": {path: "/dep2/api", header: bearer(app.token(t, moved)), status: 401, code: access.CodeInvalidToken, reason: "not of the same Deployment"},
+		"another Deployment":                                        {path: "/dep2/api", header: bearer(all), status: 403, code: access.CodeInsufficientScope, reason: "is of Deployment dep1, and the request is for dep2"},
+		"a Deployment that does not exist":                          {path: "/dep3/api", header: bearer(all), status: 403, code: access.CodeInsufficientScope, reason: "is of Deployment dep1"},
+		"a Deployment with the same beginning, GHSA-gx7w-56w6-g48x": {path: "/dep10/api", header: bearer(all), status: 403, code: access.CodeInsufficientScope, reason: "is of Deployment dep1"},
+		"a Deployment in other case":                                {path: "/DEP1/api", header: bearer(all), status: 403, code: access.CodeInsufficientScope, reason: "is of Deployment dep1, and the request is for another"},
+		"a Deployment with a parameter":                             {path: "/dep1;x/api", header: bearer(all), status: 403, code: access.CodeInsufficientScope, reason: "is of Deployment dep1"},
+		"no Deployment":                                             {path: "/", header: bearer(all), status: 403, code: access.CodeInsufficientScope, reason: "is of Deployment dep1"},
+		"without the scope":                                         {method: "POST", header: bearer(narrow), status: 403, code: access.CodeInsufficientScope, reason: "needs the scope airflow:write"},
+		"a scope that the key no longer has":                        {header: bearer(ofNarrowed), status: 403, code: access.CodeInsufficientScope, reason: "the credential has "},
+		"a method that no rule is for":                              {method: "TRACE", header: bearer(all), status: 403, code: access.CodeInsufficientScope, reason: "no scope allows the method TRACE"},
+		"a method in other case":                                    {method: "get", header: bearer(all), status: 403, code: access.CodeInsufficientScope, reason: "no scope allows the method get"},
+		"any_deployment":                                            {path: "/hub/v1", header: bearer(all), configure: func(h *Auth) { h.Deployment, h.AnyDeployment = "", true }},
 
 		"Basic with key ID and secret":    {header: basicAuth(app.key.ID, app.secret), configure: withBasic},
 		"Basic with an access token":      {header: basicAuth("cli", all), configure: withBasic},
 		"Basic route, bearer":             {header: bearer(all), configure: withBasic},
-		"Basic route, another Deployment": {path: "/dep2/api", header: basicAuth(app.key.ID, app.secret), configure: withBasic, status: 403, code: codeInsufficientScope, reason: "dep1", challenge: "Basic realm="},
-		"Basic route, wrong secret":       {header: basicAuth(app.key.ID, app.narrowSecret), configure: withBasic, status: 401, code: codeInvalidToken, reason: "not right", challenge: "Basic realm="},
-		"Basic route, unknown key":        {header: basicAuth(strings.Repeat("0", 24), app.secret), configure: withBasic, status: 401, code: codeInvalidToken, reason: "not right", challenge: "Basic realm="},
-		"Basic route, bad token":          {header: basicAuth("cli", "x"), configure: withBasic, status: 401, code: codeInvalidToken, reason: "not a valid", challenge: "Basic realm="},
-		"Basic route, no credentials":     {configure: withBasic, status: 401, code: codeNone, reason: "no credentials", challenge: "Basic realm="},
-		"Basic route, bad bearer":         {header: bearer("x"), configure: withBasic, status: 401, code: codeInvalidToken, reason: "not a valid"},
+		"Basic route, another Deployment": {path: "/dep2/api", header: basicAuth(app.key.ID, app.secret), configure: withBasic, status: 403, code: access.CodeInsufficientScope, reason: "dep1", challenge: "Basic realm="},
+		"Basic route, wrong secret":       {header: basicAuth(app.key.ID, app.narrowSecret), configure: withBasic, status: 401, code: access.CodeInvalidToken, reason: "not right", challenge: "Basic realm="},
+		"Basic route, unknown key":        {header: basicAuth(strings.Repeat("0", 24), app.secret), configure: withBasic, status: 401, code: access.CodeInvalidToken, reason: "not right", challenge: "Basic realm="},
+		"Basic route, bad token":          {header: basicAuth("cli", "x"), configure: withBasic, status: 401, code: access.CodeInvalidToken, reason: "not a valid", challenge: "Basic realm="},
+		"Basic route, no credentials":     {configure: withBasic, status: 401, code: access.CodeNone, reason: "no credentials", challenge: "Basic realm="},
+		"Basic route, bad bearer":         {header: bearer("x"), configure: withBasic, status: 401, code: access.CodeInvalidToken, reason: "not a valid"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -144,7 +148,7 @@ func TestAuth(t *testing.T) {
 				if want := `Bearer realm="deployment_keys", error="` + string(test.code) + `", error_description="`; !strings.HasPrefix(challenge, want) {
 					t.Errorf("WWW-Authenticate %q, want %q…", challenge, want)
 				}
-			case test.code == codeNone && strings.HasPrefix(test.challenge, "Bearer") && challenge != test.challenge,
+			case test.code == access.CodeNone && strings.HasPrefix(test.challenge, "Bearer") && challenge != test.challenge,
 				!strings.HasPrefix(challenge, test.challenge):
 				t.Errorf("WWW-Authenticate %q, want %q", challenge, test.challenge)
 			}
@@ -178,7 +182,7 @@ func TestRememberedTokenIsDecidedAnew(t *testing.T) {
 	}
 	r := httptest.NewRequest("GET", "/dep1/api", nil)
 	r.Header = bearer(raw)
-	expectError(t, serve(t, h, r), 401, codeInvalidToken, "deleted")
+	expectError(t, serve(t, h, r), 401, access.CodeInvalidToken, "deleted")
 }
 
 // Whoever can write the store can keep the record of a key from ending with its Deployment. It is of no
@@ -197,8 +201,7 @@ func TestSecretOfAKeyWithoutItsDeployment(t *testing.T) {
 		if err := store.Apply(t.Context(), keystore.Change{Steps: []keystore.Step{step}}); err != nil {
 			t.Fatal(err)
 		}
-		h := newTestAuth(t, app)
-		h.Basic = true
+		h := newAuth(app, func(h *Auth) { h.Basic = true })
 		r := httptest.NewRequest(http.MethodGet, "/dep1/api", nil)
 		r.SetBasicAuth(app.key.ID, app.secret)
 		if w := serve(t, h, r); w.Code != http.StatusUnauthorized {
@@ -217,7 +220,7 @@ func TestExpiredTokenSaysSinceWhen(t *testing.T) {
 	t.Parallel()
 	app := newTestApp(t, nil)
 	now := time.Now()
-	ring, err := app.ring(t.Context())
+	ring, err := app.authority.Ring(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +233,7 @@ func TestExpiredTokenSaysSinceWhen(t *testing.T) {
 	}
 	r := httptest.NewRequest("GET", "/dep1/api", nil)
 	r.Header = bearer(raw)
-	expectError(t, serve(t, newAuth(app, nil), r), 401, codeInvalidToken, "expired at "+now.Add(-time.Minute).UTC().Format(time.RFC3339))
+	expectError(t, serve(t, newAuth(app, nil), r), 401, access.CodeInvalidToken, "expired at "+now.Add(-time.Minute).UTC().Format(time.RFC3339))
 }
 
 // A token of a signing key that this node has not heard of, while it cannot ask: nothing is known.
@@ -240,13 +243,51 @@ func TestUnknownSigningKeyInAnOutageIs503(t *testing.T) {
 	r := httptest.NewRequest("GET", "/dep1/api", nil)
 	r.Header = bearer(other.token(t, other.key))
 	h := newAuth(app, nil)
-	expectError(t, serve(t, h, r), 401, codeInvalidToken, "not a valid access token")
+	expectError(t, serve(t, h, r), 401, access.CodeInvalidToken, "not a valid access token")
 
 	app.node.Close(true) // closes the store; for a second after the last reading, the keys are not read again
 	eventually(t, func() bool { return serve(t, h, r).Code == 503 })
 	for range 3 {
-		expectError(t, serve(t, h, r), 503, codeUnavailable, "try again")
+		expectError(t, serve(t, h, r), 503, access.CodeUnavailable, "try again")
 	}
+}
+
+// What a rewrite has made harmless is looked at as the client sent it; and later handlers know who it was.
+func TestAuthTakesFromCaddyWhatItKnows(t *testing.T) {
+	t.Parallel()
+	app := newTestApp(t, nil)
+	r := withReplacer(httptest.NewRequest("GET", "/dep1/..;/dep2/api", nil))
+	r.URL.Path = "/dep1/api"
+	r.Header = bearer(app.token(t, app.key))
+	w := httptest.NewRecorder()
+	if err := newAuth(app, nil).ServeHTTP(w, r, passOn); err != nil || w.Code != 400 {
+		t.Errorf("rewritten: %v, status %d", err, w.Code)
+	}
+	r = withReplacer(httptest.NewRequest("GET", "/dep1/api", nil))
+	r.Header = bearer(app.token(t, app.narrow))
+	if err := newAuth(app, nil).ServeHTTP(httptest.NewRecorder(), r, passOn); err != nil {
+		t.Fatal(err)
+	}
+	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	for name, want := range map[string]string{"id": app.narrow.ID, "deployment": "dep1", "scopes": "airflow:read"} {
+		if got, _ := repl.GetString("http.auth.user." + name); got != want {
+			t.Errorf("{http.auth.user.%s} is %q, want %q", name, got, want)
+		}
+	}
+}
+
+// notStarted is an app like another one, before its Start.
+func notStarted(t *testing.T, started *testApp) *testApp {
+	t.Helper()
+	app := &App{
+		Audiences: started.Audiences, issuer: started.issuer, maxStaleness: started.maxStaleness, logger: started.logger, faults: started.faults,
+		node: node.NewHandle(),
+	}
+	if err := app.newAuthority(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(app.authority.Close)
+	return &testApp{App: app}
 }
 
 // At a reload, Caddy may start the sites of a configuration before the app that they need.
@@ -254,12 +295,11 @@ func TestRequestsWaitForTheAppToStart(t *testing.T) {
 	t.Parallel()
 	started := newTestApp(t, nil)
 	raw := started.token(t, started.key)
-	late := &App{Audiences: started.Audiences, issuer: started.issuer, maxStaleness: started.maxStaleness, verifier: started.verifier, logger: started.logger, faults: started.faults}
-	late.node = node.NewHandle()
+	late := notStarted(t, started)
 	r := httptest.NewRequest("GET", "/dep1/api", nil)
 	r.Header = bearer(raw)
 	answered := make(chan *httptest.ResponseRecorder)
-	go func() { answered <- serve(t, newAuth(&testApp{App: late}, nil), r) }()
+	go func() { answered <- serve(t, newAuth(late, nil), r) }()
 	select {
 	case w := <-answered:
 		t.Fatalf("answered %d before the app has started", w.Code)
@@ -278,12 +318,11 @@ func TestAppThatHasNotStartedAnswers503(t *testing.T) {
 	t.Parallel()
 	started := newTestApp(t, nil)
 	raw := started.token(t, started.key)
-	app := &testApp{App: &App{Audiences: started.Audiences, issuer: started.issuer, verifier: started.verifier, logger: started.logger, faults: started.faults}}
-	app.node = node.NewHandle()
+	app := notStarted(t, started)
 	r := httptest.NewRequest("GET", "/dep1/api", nil)
 	r.Header = bearer(raw)
 	w := serve(t, newAuth(app, nil), r)
-	expectError(t, w, 503, codeUnavailable, "try again")
+	expectError(t, w, 503, access.CodeUnavailable, "try again")
 	if w.Header().Get("Retry-After") == "" || w.Header().Get("WWW-Authenticate") != "" {
 		t.Errorf("Retry-After %q, WWW-Authenticate %q", w.Header().Get("Retry-After"), w.Header().Get("WWW-Authenticate"))
 	}

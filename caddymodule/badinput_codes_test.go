@@ -7,10 +7,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/deploymentkeys/gateway/access"
 )
 
 // definedCodes are the error codes that RFCs define for the endpoints of this server.
-var definedCodes = map[string][]errorCode{
+var definedCodes = map[string][]access.Code{
 	"RFC 6749 section 5.2":   {"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope"},
 	"RFC 6750 section 3.1":   {"invalid_request", "invalid_token", "insufficient_scope"},
 	"RFC 7009 section 2.2.1": {"unsupported_token_type", "invalid_request", "invalid_client", "unauthorized_client"},
@@ -24,7 +26,7 @@ const routeOfAuth = "deployment_auth"
 // A codeRow is an error code at an endpoint, and a request that is answered with it; or why none is.
 type codeRow struct {
 	section  string // of an RFC
-	code     errorCode
+	code     access.Code
 	endpoint string
 	status   int
 
@@ -84,7 +86,7 @@ var codeRows = []codeRow{
 func TestEveryErrorCode(t *testing.T) {
 	t.Parallel()
 	app, gone := newTestApp(t, nil), newTestApp(t, nil)
-	gone.maxStaleness = 0
+	gone.authority.MaxStaleness = 0
 	inOutage := gone.codeRequests(t)
 	gone.node.Close(true) // closes the store
 	requests := app.codeRequests(t)
@@ -142,7 +144,7 @@ func (a *testApp) codeRequests(t *testing.T) func(*testing.T, codeRow) *httptest
 			return serve(t, newAuth(a, nil), r)
 		case pathUserToken:
 			user := "alice"
-			if row.code == codeNone {
+			if row.code == access.CodeNone {
 				user = ""
 			}
 			w, err := askToken(t, a, r, signIn(user, unhandled))
@@ -184,13 +186,13 @@ func TestTableOfErrorCodesIsWhole(t *testing.T) {
 			}
 		}
 	}
-	for code, status := range statusOf {
+	for _, code := range access.Codes() {
 		i := slices.IndexFunc(codeRows, func(row codeRow) bool { return row.code == code && row.never == "" })
 		switch {
 		case i < 0:
 			t.Errorf("there is no row that produces %s", code)
-		case codeRows[i].status != status:
-			t.Errorf("%s has the status %d, the table says %d", code, status, codeRows[i].status)
+		case codeRows[i].status != code.Status():
+			t.Errorf("%s has the status %d, the table says %d", code, code.Status(), codeRows[i].status)
 		}
 	}
 }
@@ -201,26 +203,26 @@ func TestBadOrigin(t *testing.T) {
 	app := newTestApp(t, nil)
 	for name, test := range map[string]struct {
 		header http.Header
-		code   errorCode
+		code   access.Code
 	}{
 		"Origin of the site":                   {http.Header{"Origin": {"https://auth.example.com"}}, granted},
 		"Origin, empty":                        {http.Header{"Origin": {""}}, granted},
-		"Origin without a scheme":              {http.Header{"Origin": {"auth.example.com"}}, codeAccessDenied},
-		"Origin that is no URL":                {http.Header{"Origin": {"%zz"}}, codeAccessDenied},
-		"Origin, an opaque one":                {http.Header{"Origin": {"null"}}, codeAccessDenied},
-		"Origin, of a file":                    {http.Header{"Origin": {"file://"}}, codeAccessDenied},
-		"Origin, of an extension":              {http.Header{"Origin": {"moz-extension://auth.example.com.evil"}}, codeAccessDenied},
-		"Origin that ends alike":               {http.Header{"Origin": {"https://evil-auth.example.com"}}, codeAccessDenied},
-		"Origin that begins alike":             {http.Header{"Origin": {"https://auth.example.com.evil.example"}}, codeAccessDenied},
-		"Origin with a user":                   {http.Header{"Origin": {"https://auth.example.com@evil.example"}}, codeAccessDenied},
+		"Origin without a scheme":              {http.Header{"Origin": {"auth.example.com"}}, access.CodeAccessDenied},
+		"Origin that is no URL":                {http.Header{"Origin": {"%zz"}}, access.CodeAccessDenied},
+		"Origin, an opaque one":                {http.Header{"Origin": {"null"}}, access.CodeAccessDenied},
+		"Origin, of a file":                    {http.Header{"Origin": {"file://"}}, access.CodeAccessDenied},
+		"Origin, of an extension":              {http.Header{"Origin": {"moz-extension://auth.example.com.evil"}}, access.CodeAccessDenied},
+		"Origin that ends alike":               {http.Header{"Origin": {"https://evil-auth.example.com"}}, access.CodeAccessDenied},
+		"Origin that begins alike":             {http.Header{"Origin": {"https://auth.example.com.evil.example"}}, access.CodeAccessDenied},
+		"Origin with a user":                   {http.Header{"Origin": {"https://auth.example.com@evil.example"}}, access.CodeAccessDenied},
 		"Sec-Fetch-Site of the site":           {http.Header{"Sec-Fetch-Site": {"same-origin"}}, granted},
 		"Sec-Fetch-Site none":                  {http.Header{"Sec-Fetch-Site": {"none"}}, granted},
-		"Sec-Fetch-Site of the same domain":    {http.Header{"Sec-Fetch-Site": {"same-site"}}, codeAccessDenied},
-		"Sec-Fetch-Site of another":            {http.Header{"Sec-Fetch-Site": {"cross-site"}}, codeAccessDenied},
-		"Sec-Fetch-Site in other case":         {http.Header{"Sec-Fetch-Site": {"Same-Origin"}}, codeAccessDenied},
-		"Sec-Fetch-Site unknown":               {http.Header{"Sec-Fetch-Site": {"x"}}, codeAccessDenied},
-		"Sec-Fetch-Site, a list":               {http.Header{"Sec-Fetch-Site": {"same-origin, cross-site"}}, codeAccessDenied},
-		"Sec-Fetch-Site of another, by Origin": {http.Header{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://auth.example.com"}}, codeAccessDenied},
+		"Sec-Fetch-Site of the same domain":    {http.Header{"Sec-Fetch-Site": {"same-site"}}, access.CodeAccessDenied},
+		"Sec-Fetch-Site of another":            {http.Header{"Sec-Fetch-Site": {"cross-site"}}, access.CodeAccessDenied},
+		"Sec-Fetch-Site in other case":         {http.Header{"Sec-Fetch-Site": {"Same-Origin"}}, access.CodeAccessDenied},
+		"Sec-Fetch-Site unknown":               {http.Header{"Sec-Fetch-Site": {"x"}}, access.CodeAccessDenied},
+		"Sec-Fetch-Site, a list":               {http.Header{"Sec-Fetch-Site": {"same-origin, cross-site"}}, access.CodeAccessDenied},
+		"Sec-Fetch-Site of another, by Origin": {http.Header{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://auth.example.com"}}, access.CodeAccessDenied},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -231,7 +233,7 @@ func TestBadOrigin(t *testing.T) {
 				t.Fatal(err)
 			}
 			if test.code != granted {
-				expectError(t, w, statusOf[test.code], test.code, "another site")
+				expectError(t, w, test.code.Status(), test.code, "another site")
 			} else if w.Code != http.StatusOK {
 				t.Errorf("%d %s", w.Code, w.Body)
 			}
@@ -259,7 +261,7 @@ func TestUserTokenTakesNoParameters(t *testing.T) {
 			if err != nil || w.Code != http.StatusOK || json.Unmarshal(w.Body.Bytes(), &answer) != nil {
 				t.Fatalf("%v %d %s", err, w.Code, w.Body)
 			}
-			claims, refused := app.prove(t.Context(), answer.AccessToken)
+			claims, refused := app.authority.Verify(t.Context(), answer.AccessToken)
 			if refused != nil || claims.Subject != "alice" || claims.Audience != DefaultAudience || claims.Scope != "" {
 				t.Errorf("%v, the token says %+v", refused, claims)
 			}

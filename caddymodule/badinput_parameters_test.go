@@ -9,46 +9,48 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/deploymentkeys/gateway/access"
 )
 
 // granted is the code of a row in which nothing is wrong with the request.
-const granted errorCode = ""
+const granted access.Code = ""
 
 // A parameterRow is a parameter of an endpoint: how the endpoint answers when it is omitted, and when it has a value that
 // is text, but none that there is.
 type parameterRow struct {
 	name             string
-	omitted, unknown errorCode
+	omitted, unknown access.Code
 }
 
 // endpoints are those at which clients authenticate themselves, with every parameter that any of them knows. One that an
 // endpoint has no use for is ignored (RFC 6749 section 3.2), but has to be well formed all the same.
 var endpoints = map[string][]parameterRow{
 	pathToken: {
-		{"grant_type", codeInvalidRequest, codeUnsupportedGrantType},
-		{"client_id", codeInvalidClient, codeInvalidClient},
-		{"client_secret", codeInvalidClient, codeInvalidClient},
-		{"audience", granted, codeInvalidTarget},
-		{"resource", granted, codeInvalidTarget},
-		{"scope", granted, codeInvalidScope},
+		{"grant_type", access.CodeInvalidRequest, access.CodeUnsupportedGrantType},
+		{"client_id", access.CodeInvalidClient, access.CodeInvalidClient},
+		{"client_secret", access.CodeInvalidClient, access.CodeInvalidClient},
+		{"audience", granted, access.CodeInvalidTarget},
+		{"resource", granted, access.CodeInvalidTarget},
+		{"scope", granted, access.CodeInvalidScope},
 		{"token", granted, granted},
 		{"token_type_hint", granted, granted},
 	},
 	pathRevoke: {
-		{"token", codeInvalidRequest, granted}, // RFC 7009 section 2.2: what is no token is revoked already
-		{"token_type_hint", granted, granted},  // section 2.1: there is one type, so it is of no use
-		{"client_id", codeInvalidClient, codeInvalidClient},
-		{"client_secret", codeInvalidClient, codeInvalidClient},
+		{"token", access.CodeInvalidRequest, granted}, // RFC 7009 section 2.2: what is no token is revoked already
+		{"token_type_hint", granted, granted},         // section 2.1: there is one type, so it is of no use
+		{"client_id", access.CodeInvalidClient, access.CodeInvalidClient},
+		{"client_secret", access.CodeInvalidClient, access.CodeInvalidClient},
 		{"grant_type", granted, granted},
 		{"audience", granted, granted},
 		{"resource", granted, granted},
 		{"scope", granted, granted},
 	},
 	pathIntrospect: {
-		{"token", codeInvalidRequest, granted}, // RFC 7662 section 2.2: what is no token is inactive
-		{"token_type_hint", granted, granted},  // section 2.1
-		{"client_id", codeInvalidClient, codeInvalidClient},
-		{"client_secret", codeInvalidClient, codeInvalidClient},
+		{"token", access.CodeInvalidRequest, granted}, // RFC 7662 section 2.2: what is no token is inactive
+		{"token_type_hint", granted, granted},         // section 2.1
+		{"client_id", access.CodeInvalidClient, access.CodeInvalidClient},
+		{"client_secret", access.CodeInvalidClient, access.CodeInvalidClient},
 		{"grant_type", granted, granted},
 		{"audience", granted, granted},
 		{"resource", granted, granted},
@@ -89,12 +91,12 @@ type badWay struct {
 	section string // of an RFC
 	json    bool
 	more    func(name, value string) string // how the parameter stands in the body; value is a good one
-	code    func(parameterRow) errorCode
+	code    func(parameterRow) access.Code
 }
 
-func isInvalidRequest(parameterRow) errorCode { return codeInvalidRequest }
-func isOmitted(p parameterRow) errorCode      { return p.omitted }
-func isUnknown(p parameterRow) errorCode      { return p.unknown }
+func isInvalidRequest(parameterRow) access.Code { return access.CodeInvalidRequest }
+func isOmitted(p parameterRow) access.Code      { return p.omitted }
+func isUnknown(p parameterRow) access.Code      { return p.unknown }
 
 // inForm and inJSON write down what stands in a body, with the parameter in the places of @name and @NAME, and a good
 // value in that of @value.
@@ -181,7 +183,7 @@ func TestBadParameters(t *testing.T) {
 
 // wantAnswer sends a body to an endpoint and holds that the answer has a code and the status of that code, and nothing
 // that the body had in it.
-func (a *testApp) wantAnswer(t *testing.T, endpoint, contentType, body string, code errorCode, header http.Header) {
+func (a *testApp) wantAnswer(t *testing.T, endpoint, contentType, body string, code access.Code, header http.Header) {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, endpoint, strings.NewReader(body))
 	r.Header.Set("Content-Type", contentType)
@@ -195,7 +197,7 @@ func (a *testApp) wantAnswer(t *testing.T, endpoint, contentType, body string, c
 		}
 		return
 	}
-	expectError(t, w, statusOf[code], code, "")
+	expectError(t, w, code.Status(), code, "")
 	if answer := w.Body.String(); strings.Contains(answer, a.secret) || strings.Contains(answer, long[:100]) {
 		t.Errorf("the answer repeats what was sent: %.300s", answer)
 	}
@@ -216,36 +218,36 @@ func TestBadJSON(t *testing.T) {
 		whole := string(encoded)
 		for name, test := range map[string]struct {
 			body string
-			code errorCode
+			code access.Code
 		}{
 			"white space around":                        {" \r\n\t" + whole + "\n ", granted},
 			"members of the client's own":               {asJSON(good, `"x":{"y":[1,null,true,"z"]}`), granted},
 			"as deep as is allowed":                     {asJSON(good, `"x":`+lists(15)), granted},
-			"lists one deeper":                          {asJSON(good, `"x":`+lists(16)), codeInvalidRequest},
-			"objects too deep":                          {asJSON(good, `"x":`+objects(17)), codeInvalidRequest},
-			"as deep as the body is large":              {asJSON(good, `"x":`+strings.Repeat("[", 12<<10)), codeInvalidRequest},
-			"RFC 8259 section 4, twice, not ours":       {asJSON(good, `"x":1,"x":2`), codeInvalidRequest},
-			"RFC 8259 section 4, twice, further down":   {asJSON(good, `"x":[{"y":{"z":1,"z":2}}]`), codeInvalidRequest},
-			"RFC 8259 section 7, twice, spelt other":    {asJSON(good, `"client\u005fid":"x"`), codeInvalidRequest},
-			"RFC 8259 section 2, another value after":   {whole + whole, codeInvalidRequest},
-			"RFC 8259 section 2, a letter after":        {whole + "x", codeInvalidRequest},
-			"RFC 8259 section 2, NUL after":             {whole + "\x00", codeInvalidRequest},
-			"RFC 8259 section 2, a comma at the end":    {strings.TrimSuffix(whole, "}") + ",}", codeInvalidRequest},
-			"RFC 8259 section 8.1, byte order mark":     {"\xef\xbb\xbf" + whole, codeInvalidRequest},
-			"RFC 8259 section 8.1, not UTF-8, not ours": {asJSON(good, "\"x\":\"\xff\""), codeInvalidRequest},
-			"RFC 8259 section 8.1, a name that is none": {asJSON(good, "\"\xc0\x80\":1"), codeInvalidRequest},
-			"a comment":                   {"/**/" + whole, codeInvalidRequest},
-			"cut off":                     {strings.TrimSuffix(whole, "}"), codeInvalidRequest},
-			"nothing":                     {"", codeInvalidRequest},
-			"white space alone":           {" \n", codeInvalidRequest},
-			"null":                        {"null", codeInvalidRequest},
-			"a string":                    {`"grant_type=client_credentials"`, codeInvalidRequest},
-			"a number":                    {"1", codeInvalidRequest},
-			"a list of the object":        {"[" + whole + "]", codeInvalidRequest},
-			"a form that says to be JSON": {asForm(good, "x=y"), codeInvalidRequest},
-			"RFC 8259 section 3, a name without quotes":   {strings.Replace(whole, `"client_id"`, "client_id", 1), codeInvalidRequest},
-			"RFC 8259 section 6, a number that is none":   {asJSON(good, `"x":01`), codeInvalidRequest},
-			"RFC 8259 section 6, a number that is NaN":    {asJSON(good, `"x":NaN`), codeInvalidRequest},
+			"lists one deeper":                          {asJSON(good, `"x":`+lists(16)), access.CodeInvalidRequest},
+			"objects too deep":                          {asJSON(good, `"x":`+objects(17)), access.CodeInvalidRequest},
+			"as deep as the body is large":              {asJSON(good, `"x":`+strings.Repeat("[", 12<<10)), access.CodeInvalidRequest},
+			"RFC 8259 section 4, twice, not ours":       {asJSON(good, `"x":1,"x":2`), access.CodeInvalidRequest},
+			"RFC 8259 section 4, twice, further down":   {asJSON(good, `"x":[{"y":{"z":1,"z":2}}]`), access.CodeInvalidRequest},
+			"RFC 8259 section 7, twice, spelt other":    {asJSON(good, `"client\u005fid":"x"`), access.CodeInvalidRequest},
+			"RFC 8259 section 2, another value after":   {whole + whole, access.CodeInvalidRequest},
+			"RFC 8259 section 2, a letter after":        {whole + "x", access.CodeInvalidRequest},
+			"RFC 8259 section 2, NUL after":             {whole + "\x00", access.CodeInvalidRequest},
+			"RFC 8259 section 2, a comma at the end":    {strings.TrimSuffix(whole, "}") + ",}", access.CodeInvalidRequest},
+			"RFC 8259 section 8.1, byte order mark":     {"\xef\xbb\xbf" + whole, access.CodeInvalidRequest},
+			"RFC 8259 section 8.1, not UTF-8, not ours": {asJSON(good, "\"x\":\"\xff\""), access.CodeInvalidRequest},
+			"RFC 8259 section 8.1, a name that is none": {asJSON(good, "\"\xc0\x80\":1"), access.CodeInvalidRequest},
+			"a comment":                   {"/**/" + whole, access.CodeInvalidRequest},
+			"cut off":                     {strings.TrimSuffix(whole, "}"), access.CodeInvalidRequest},
+			"nothing":                     {"", access.CodeInvalidRequest},
+			"white space alone":           {" \n", access.CodeInvalidRequest},
+			"null":                        {"null", access.CodeInvalidRequest},
+			"a string":                    {`"grant_type=client_credentials"`, access.CodeInvalidRequest},
+			"a number":                    {"1", access.CodeInvalidRequest},
+			"a list of the object":        {"[" + whole + "]", access.CodeInvalidRequest},
+			"a form that says to be JSON": {asForm(good, "x=y"), access.CodeInvalidRequest},
+			"RFC 8259 section 3, a name without quotes":   {strings.Replace(whole, `"client_id"`, "client_id", 1), access.CodeInvalidRequest},
+			"RFC 8259 section 6, a number that is none":   {asJSON(good, `"x":01`), access.CodeInvalidRequest},
+			"RFC 8259 section 6, a number that is NaN":    {asJSON(good, `"x":NaN`), access.CodeInvalidRequest},
 			"RFC 8259 section 6, larger than any float64": {asJSON(good, `"x":1e999999`), granted},
 		} {
 			t.Run(endpoint+"/"+name, func(t *testing.T) {
@@ -265,28 +267,28 @@ func TestBadContent(t *testing.T) {
 		for name, test := range map[string]struct {
 			body, contentType string
 			header            http.Header
-			code              errorCode
+			code              access.Code
 		}{
 			"type in other case":             {form, "Application/X-WWW-Form-Urlencoded", nil, granted},
 			"charset in other case, quoted":  {form, formType + `; charset="UTF-8"`, nil, granted},
 			"a parameter of the type":        {form, formType + "; x=y", nil, granted},
-			"another charset":                {form, formType + "; charset=iso-8859-1", nil, codeInvalidRequest},
-			"an empty charset":               {form, formType + `; charset=""`, nil, codeInvalidRequest},
-			"charset twice":                  {form, formType + "; charset=utf-8; charset=utf-16", nil, codeInvalidRequest},
-			"type twice":                     {form, "", http.Header{"Content-Type": {formType, formType}}, codeInvalidRequest},
-			"two types in one":               {form, formType + ", " + jsonType, nil, codeInvalidRequest},
-			"an empty type":                  {form, "", http.Header{"Content-Type": {""}}, codeInvalidRequest},
-			"no type":                        {form, "", http.Header{"Content-Type": nil}, codeInvalidRequest},
-			"multipart":                      {form, "multipart/form-data; boundary=x", nil, codeInvalidRequest},
-			"text":                           {form, "text/plain", nil, codeInvalidRequest},
-			"XML":                            {form, "application/xml", nil, codeInvalidRequest},
-			"a kind of JSON":                 {form, "application/ld+json", nil, codeInvalidRequest},
-			"compressed":                     {form, formType, http.Header{"Content-Encoding": {"gzip"}}, codeInvalidRequest},
-			"compressed by what is no way":   {form, formType, http.Header{"Content-Encoding": {"x"}}, codeInvalidRequest},
-			"an unknown parameter repeated":  {form + "&x=y", formType, nil, codeInvalidRequest},
-			"a name that is not UTF-8":       {form + "&%ff=y", formType, nil, codeInvalidRequest},
-			"an empty name, twice":           {form + "&=1&=2", formType, nil, codeInvalidRequest},
-			"separated by semicolons":        {form + ";a=b", formType, nil, codeInvalidRequest},
+			"another charset":                {form, formType + "; charset=iso-8859-1", nil, access.CodeInvalidRequest},
+			"an empty charset":               {form, formType + `; charset=""`, nil, access.CodeInvalidRequest},
+			"charset twice":                  {form, formType + "; charset=utf-8; charset=utf-16", nil, access.CodeInvalidRequest},
+			"type twice":                     {form, "", http.Header{"Content-Type": {formType, formType}}, access.CodeInvalidRequest},
+			"two types in one":               {form, formType + ", " + jsonType, nil, access.CodeInvalidRequest},
+			"an empty type":                  {form, "", http.Header{"Content-Type": {""}}, access.CodeInvalidRequest},
+			"no type":                        {form, "", http.Header{"Content-Type": nil}, access.CodeInvalidRequest},
+			"multipart":                      {form, "multipart/form-data; boundary=x", nil, access.CodeInvalidRequest},
+			"text":                           {form, "text/plain", nil, access.CodeInvalidRequest},
+			"XML":                            {form, "application/xml", nil, access.CodeInvalidRequest},
+			"a kind of JSON":                 {form, "application/ld+json", nil, access.CodeInvalidRequest},
+			"compressed":                     {form, formType, http.Header{"Content-Encoding": {"gzip"}}, access.CodeInvalidRequest},
+			"compressed by what is no way":   {form, formType, http.Header{"Content-Encoding": {"x"}}, access.CodeInvalidRequest},
+			"an unknown parameter repeated":  {form + "&x=y", formType, nil, access.CodeInvalidRequest},
+			"a name that is not UTF-8":       {form + "&%ff=y", formType, nil, access.CodeInvalidRequest},
+			"an empty name, twice":           {form + "&=1&=2", formType, nil, access.CodeInvalidRequest},
+			"separated by semicolons":        {form + ";a=b", formType, nil, access.CodeInvalidRequest},
 			"nothing between two ampersands": {form + "&&&", formType, nil, granted},
 		} {
 			t.Run(endpoint+"/"+name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -16,11 +17,11 @@ func (h *TokenHandler) serveJWKS(w http.ResponseWriter, r *http.Request) error {
 	if !h.allow(w, r, http.MethodGet, http.MethodHead) {
 		return nil
 	}
-	ring, err := h.app.ring(r.Context())
+	ring, err := h.app.authority.Ring(r.Context())
 	if err != nil {
-		refused := unavailable(err)
+		refused := access.Unavailable(err)
 		h.app.report(refused)
-		return refused.write(w)
+		return refused.Write(w)
 	}
 	w.Header().Set("ETag", ring.ETag())
 	servePublic(w, r, ring.JWKS())
@@ -69,7 +70,7 @@ func (h *TokenHandler) serveMetadata(w http.ResponseWriter, r *http.Request) err
 		return nil
 	}
 	if h.app.IssuerURL() == "" {
-		return writeJSON(w, http.StatusNotFound, map[string]string{
+		return access.WriteJSON(w, http.StatusNotFound, map[string]string{
 			"error": "there is no metadata, because this gateway was not told its own URL: set issuer in deployment_keys",
 		})
 	}

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
@@ -13,9 +14,16 @@ import (
 // What the gateway tells subscribers of Caddy's events app, with the module deployment_keys as the
 // origin. No event holds a secret or a token.
 //
-// Changes are told by the node that made them, once, after the store has them. The admin API
-// waits for the subscribers, so that none is missed. Refusals are told by the node that refused;
-// see [refusalEvents].
+// Changes are told by the node that made them, once, after the store has them, and in their order. Nobody who makes
+// a change waits for subscribers: up to mostChangeEvents wait for them in a queue, beyond that they are lost, and the
+// log says so. Refusals are told by the node that refused; see [refusalEvents].
+
+const (
+	mostChangeEvents = 1_000
+
+	// flushTimeout bounds how long the end of a configuration waits for the subscribers of changes that were made.
+	flushTimeout = 3 * time.Second
+)
 
 // changeNames are the names of events about changes.
 var changeNames = map[keystore.EventKind]string{
@@ -35,22 +43,73 @@ var changeNames = map[keystore.EventKind]string{
 	keystore.TokensRevoked:           "all_deployment_tokens_revoked",
 }
 
-// Announce tells subscribers of a change that was made here. A kind of change that has no event
-// is not told.
-func (a *App) Announce(change keystore.Event) {
+// changed is called after each change that this process makes, whoever made it. It hands it to the configuration that
+// runs, and returns at once.
+func changed(change keystore.Event) {
+	running, err := caddy.ActiveContext().AppIfConfigured(appName)
+	if app, ok := running.(*App); err == nil && ok {
+		app.events.changed(change)
+	}
+}
+
+// A queuedChange is a change to be told, or, with none, a question whether all before it are.
+type queuedChange struct {
+	name   string
+	change keystore.Event
+	told   chan struct{}
+}
+
+// changed takes a change into the queue, if it has an event and that has subscribers.
+func (a *announcer) changed(change keystore.Event) {
 	name, ok := changeNames[change.Kind]
-	if !ok || !a.events.observed(name) {
+	if !ok || !a.observed(name) {
 		return
 	}
-	data := map[string]any{"by": change.By}
-	for field, value := range map[string]string{
-		"deployment": change.Deployment, "address": change.Address, "key": change.Key, "user": change.User, "token": change.Token,
-	} {
-		if value != "" {
-			data[field] = value
+	select {
+	case a.changes <- queuedChange{name: name, change: change}:
+	default:
+		a.logger.Error("the subscribers of events are too slow: one was lost", zap.String("event", name), zap.String("deployment", change.Deployment))
+	}
+}
+
+// tellChanges emits what is in the queue until the configuration ends.
+func (a *announcer) tellChanges() {
+	for {
+		select {
+		case <-a.ctx.Done():
+			return
+		case next := <-a.changes:
+			if next.told != nil {
+				close(next.told)
+				continue
+			}
+			change, data := next.change, map[string]any{"by": next.change.By}
+			for field, value := range map[string]string{
+				"deployment": change.Deployment, "address": change.Address, "key": change.Key, "user": change.User, "token": change.Token,
+			} {
+				if value != "" {
+					data[field] = value
+				}
+			}
+			a.emit(next.name, data)
 		}
 	}
-	a.events.emit(name, data)
+}
+
+// flush waits until the changes that are in the queue were told, for flushTimeout at most.
+func (a *announcer) flush() {
+	timeout := time.NewTimer(flushTimeout)
+	defer timeout.Stop()
+	told := make(chan struct{})
+	select {
+	case a.changes <- queuedChange{told: told}:
+	case <-timeout.C:
+		return
+	}
+	select {
+	case <-told:
+	case <-timeout.C:
+	}
 }
 
 // An announcer emits the events of one configuration. A nil one emits none.
@@ -60,6 +119,7 @@ type announcer struct {
 	runs     func() bool // whether the configuration has started
 	begun    atomic.Bool // that it has, remembered
 	logger   *zap.Logger
+	changes  chan queuedChange
 	refusals refusalEvents
 }
 
@@ -75,6 +135,7 @@ func newAnnouncer(ctx caddy.Context, app *App) (*announcer, error) {
 		events:   events.(*caddyevents.App),
 		runs:     app.active,
 		logger:   ctx.Logger(),
+		changes:  make(chan queuedChange, mostChangeEvents),
 		refusals: newRefusalEvents(),
 	}, nil
 }

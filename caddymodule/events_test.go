@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -112,7 +113,6 @@ func (a *testApp) addDeployment(t *testing.T, id string) {
 
 func TestRefusalsAreEvents(t *testing.T) {
 	app := runCaddy(t, withSubscriber)
-	events := subscribe(t)
 	app.addDeployment(t, "dep1")
 	key, secret := app.newKey(t, "dep1", keystore.ScopeAirflowRead)
 	raw := app.token(t, key)
@@ -121,7 +121,7 @@ func TestRefusalsAreEvents(t *testing.T) {
 	if err := app.keys.DeleteKey(t.Context(), keystore.Caller{}, "dep1", gone.ID); err != nil {
 		t.Fatal(err)
 	}
-	ring, err := app.ring(t.Context())
+	ring, err := app.authority.Ring(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,6 +146,8 @@ func TestRefusalsAreEvents(t *testing.T) {
 		serveFrom(t, &TokenHandler{app: app.App}, r, "192.0.2.7")
 	}
 	wrong := keystore.NewSecret().Reveal()
+	app.events.flush() // of what was made above
+	events := subscribe(t)
 	for name, test := range map[string]struct {
 		refuse             func()
 		handler, code, key string
@@ -207,15 +209,15 @@ func TestChangesAreEvents(t *testing.T) {
 	for kind, name := range changeNames {
 		change := by
 		change.Kind, change.Deployment, change.Key, change.User = kind, "dep1", "k1", "bob"
-		app.Announce(change)
+		app.events.changed(change)
 		event := receive(t, events)
 		want := map[string]any{"deployment": "dep1", "key": "k1", "user": "bob", "by": "anna", "address": "192.0.2.9"}
 		if event.Name() != name || !maps.Equal(event.Data, want) {
 			t.Errorf("%s: %s %v, want %s %v", kind, event.Name(), event.Data, name, want)
 		}
 	}
-	app.Announce(keystore.Event{Kind: keystore.StoreCreated})
-	app.Announce(keystore.Event{Kind: keystore.DeploymentDeleted, Deployment: "dep1", By: "admin"})
+	app.events.changed(keystore.Event{Kind: keystore.StoreCreated})
+	app.events.changed(keystore.Event{Kind: keystore.DeploymentDeleted, Deployment: "dep1", By: "admin"})
 	event := receive(t, events)
 	if want := map[string]any{"deployment": "dep1", "by": "admin"}; event.Name() != "deployment_deleted" || !maps.Equal(event.Data, want) {
 		t.Errorf("%s %v, want %v", event.Name(), event.Data, want)
@@ -223,7 +225,56 @@ func TestChangesAreEvents(t *testing.T) {
 
 	panics := func(caddy.Event) error { panic("a subscriber with a fault") }
 	subscribed.Store(&panics)
-	app.Announce(keystore.Event{Kind: keystore.DeploymentDeleted, Deployment: "dep1"})
+	app.events.changed(keystore.Event{Kind: keystore.DeploymentDeleted, Deployment: "dep1"})
+}
+
+// Revocation told subscribers before it answered, and keys that upkeep purged had no event.
+func TestNoChangeWaitsForSubscribers(t *testing.T) {
+	app := runCaddy(t, withSubscriber)
+	held, events := make(chan struct{}), make(chan caddy.Event, 10)
+	slow := func(event caddy.Event) error {
+		<-held
+		events <- event
+		return nil
+	}
+	t.Cleanup(func() { subscribed.Store(nil) })
+	app.addDeployment(t, "dep1")
+	key, secret := app.newKey(t, "dep1", 0)
+	raw := app.token(t, key)
+	app.events.flush()
+	subscribed.Store(&slow)
+	done := make(chan *httptest.ResponseRecorder)
+	go func() {
+		done <- app.clientCall(t, pathRevoke, key.ID, secret, "192.0.2.1", url.Values{"token": {raw}})
+	}()
+	select {
+	case w := <-done:
+		if w.Code != http.StatusOK {
+			t.Errorf("status %d", w.Code)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the client waits for the subscribers")
+	}
+	expiring, _, err := app.keys.CreateKey(t.Context(), keystore.Caller{Name: "test"}, keystore.Key{
+		DeploymentID: "dep1", Name: "expires", ExpiresAt: time.Now().Add(time.Second),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool {
+		removed, _, err := app.keys.PurgeExpiredKeys(t.Context(), 0, "")
+		return err == nil && removed == 1
+	})
+	close(held)
+	for _, want := range []string{"deployment_token_revoked", "deployment_key_created", "deployment_key_deleted"} {
+		event := receive(t, events)
+		if event.Name() != want {
+			t.Errorf("the event is %s %v, want %s", event.Name(), event.Data, want)
+		}
+		if want == "deployment_key_deleted" && event.Data["key"] != expiring.ID {
+			t.Errorf("the key is %v", event.Data["key"])
+		}
+	}
 }
 
 // Whatever the flood, requests do not wait for subscribers, these get a bounded number of events
@@ -294,9 +345,9 @@ func TestEventsEndWithTheirConfiguration(t *testing.T) {
 		t.Fatal("a subscriber is not seen")
 	}
 	loadCaddy(t, withSubscriber)
-	app.Announce(keystore.Event{Kind: keystore.DeploymentDeleted, Deployment: "old"})
+	app.events.changed(keystore.Event{Kind: keystore.DeploymentDeleted, Deployment: "old"})
 	app.events.refused(node.Refusal{Handler: "auth", Code: "invalid_token"})
-	activeTestApp(t).Announce(keystore.Event{Kind: keystore.DeploymentDeleted, Deployment: "new"})
+	activeTestApp(t).events.changed(keystore.Event{Kind: keystore.DeploymentDeleted, Deployment: "new"})
 	if event := receive(t, events); event.Data["deployment"] != "new" {
 		t.Errorf("%s %v", event.Name(), event.Data)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/token"
 )
@@ -32,7 +33,7 @@ func TestExplain(t *testing.T) {
 	t.Parallel()
 	app, foreign := newTestApp(t, nil), newTestApp(t, nil)
 	ctx, by := t.Context(), keystore.Caller{Name: "test"}
-	ring, err := app.ring(ctx)
+	ring, err := app.authority.Ring(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,47 +72,47 @@ func TestExplain(t *testing.T) {
 		raw, deployment string
 		need            keystore.Scopes
 		verdict         string
-		failed          []check // in their order
+		failed          []access.Check // in their order
 		status          int
 		reason          string
 	}{
 		"good":                       {raw: good, verdict: "accepted"},
 		"good, for a request":        {raw: good, deployment: "dep1", need: keystore.ScopeAirflowRead, verdict: "accepted"},
-		"wrong Deployment":           {raw: good, deployment: "dep2", verdict: "refused", failed: []check{checkDeployment}, status: 403, reason: "for dep2"},
-		"wrong Deployment and scope": {raw: good, deployment: "dep2", need: keystore.ScopeDeploy, verdict: "refused", failed: []check{checkDeployment, checkScope}, status: 403, reason: "for dep2"},
-		"without the scope":          {raw: good, deployment: "dep1", need: keystore.ScopeDeploy, verdict: "refused", failed: []check{checkScope}, status: 403, reason: "needs the scope deploy"},
-		"nothing":                    {raw: "", verdict: "refused", failed: []check{checkForm}, status: 401, reason: "not a valid access token"},
-		"garbage":                    {raw: "garbage", verdict: "refused", failed: []check{checkForm}, status: 401, reason: "not a valid access token"},
-		"a secret":                   {raw: app.secret, verdict: "refused", failed: []check{checkForm}, status: 401, reason: "not a valid access token"},
-		"of another gateway":         {raw: foreign.token(t, foreign.key), verdict: "refused", failed: []check{checkSignature}, status: 401, reason: "not a valid access token"},
-		"cut off":                    {raw: good[:len(good)-1], verdict: "refused", failed: []check{checkForm}, status: 401, reason: "not a valid access token"},
-		"a forged signature":         {raw: good[:len(good)-10] + "AAAAAAAAAA", verdict: "refused", failed: []check{checkSignature}, status: 401, reason: "not a valid access token"},
-		"another issuer":             {raw: sign(func(c *token.Claims) { c.Issuer = "https://else" }), verdict: "refused", failed: []check{checkIssuer}, status: 401, reason: "another issuer"},
-		"another audience":           {raw: sign(func(c *token.Claims) { c.Audience = "else" }), verdict: "refused", failed: []check{checkAudience}, status: 401, reason: "another audience"},
+		"wrong Deployment":           {raw: good, deployment: "dep2", verdict: "refused", failed: []access.Check{access.CheckDeployment}, status: 403, reason: "for dep2"},
+		"wrong Deployment and scope": {raw: good, deployment: "dep2", need: keystore.ScopeDeploy, verdict: "refused", failed: []access.Check{access.CheckDeployment, access.CheckScope}, status: 403, reason: "for dep2"},
+		"without the scope":          {raw: good, deployment: "dep1", need: keystore.ScopeDeploy, verdict: "refused", failed: []access.Check{access.CheckScope}, status: 403, reason: "needs the scope deploy"},
+		"nothing":                    {raw: "", verdict: "refused", failed: []access.Check{access.CheckForm}, status: 401, reason: "not a valid access token"},
+		"garbage":                    {raw: "garbage", verdict: "refused", failed: []access.Check{access.CheckForm}, status: 401, reason: "not a valid access token"},
+		"a secret":                   {raw: app.secret, verdict: "refused", failed: []access.Check{access.CheckForm}, status: 401, reason: "not a valid access token"},
+		"of another gateway":         {raw: foreign.token(t, foreign.key), verdict: "refused", failed: []access.Check{access.CheckSignature}, status: 401, reason: "not a valid access token"},
+		"cut off":                    {raw: good[:len(good)-1], verdict: "refused", failed: []access.Check{access.CheckForm}, status: 401, reason: "not a valid access token"},
+		"a forged signature":         {raw: good[:len(good)-10] + "AAAAAAAAAA", verdict: "refused", failed: []access.Check{access.CheckSignature}, status: 401, reason: "not a valid access token"},
+		"another issuer":             {raw: sign(func(c *token.Claims) { c.Issuer = "https://else" }), verdict: "refused", failed: []access.Check{access.CheckIssuer}, status: 401, reason: "another issuer"},
+		"another audience":           {raw: sign(func(c *token.Claims) { c.Audience = "else" }), verdict: "refused", failed: []access.Check{access.CheckAudience}, status: 401, reason: "another audience"},
 		"expired": {raw: sign(func(c *token.Claims) {
 			c.IssuedAt, c.ExpiresAt = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
-		}), verdict: "refused", failed: []check{checkTime}, status: 401, reason: "expired at"},
+		}), verdict: "refused", failed: []access.Check{access.CheckTime}, status: 401, reason: "expired at"},
 		"of the future": {raw: sign(func(c *token.Claims) {
 			c.IssuedAt, c.ExpiresAt = time.Now().Add(time.Hour), time.Now().Add(2*time.Hour)
-		}), verdict: "refused", failed: []check{checkTime}, status: 401, reason: "not yet valid"},
-		"key deleted":                 {raw: ofGone, verdict: "refused", failed: []check{checkHolder}, status: 401, reason: "was deleted"},
-		"expired, and key deleted":    {raw: expiredOfGone, verdict: "refused", failed: []check{checkTime, checkHolder}, status: 401, reason: "expired at"},
-		"revoked":                     {raw: revoked, verdict: "refused", failed: []check{checkRevocation}, status: 401, reason: "it was revoked"},
+		}), verdict: "refused", failed: []access.Check{access.CheckTime}, status: 401, reason: "not yet valid"},
+		"key deleted":                 {raw: ofGone, verdict: "refused", failed: []access.Check{access.CheckHolder}, status: 401, reason: "was deleted"},
+		"expired, and key deleted":    {raw: expiredOfGone, verdict: "refused", failed: []access.Check{access.CheckTime, access.CheckHolder}, status: 401, reason: "expired at"},
+		"revoked":                     {raw: revoked, verdict: "refused", failed: []access.Check{access.CheckRevocation}, status: 401, reason: "it was revoked"},
 		"a user's":                    {raw: user, verdict: "accepted"},
 		"a user's, for a request":     {raw: user, deployment: "dep1", need: keystore.ScopeAirflowRead, verdict: "accepted"},
-		"a user's, without the scope": {raw: user, deployment: "dep1", need: keystore.ScopeDeploy, verdict: "refused", failed: []check{checkScope}, status: 403, reason: "needs the scope"},
-		"a user's, no member":         {raw: user, deployment: "dep2", verdict: "refused", failed: []check{checkHolder}, status: 403, reason: "not a member"},
+		"a user's, without the scope": {raw: user, deployment: "dep1", need: keystore.ScopeDeploy, verdict: "refused", failed: []access.Check{access.CheckScope}, status: 403, reason: "needs the scope"},
+		"a user's, no member":         {raw: user, deployment: "dep2", verdict: "refused", failed: []access.Check{access.CheckHolder}, status: 403, reason: "not a member"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			explained := app.Explain(ctx, test.raw, test.deployment, test.need, netip.Addr{})
-			var failed []check
+			explained := app.authority.Explain(ctx, test.raw, test.deployment, test.need, netip.Addr{})
+			var failed []access.Check
 			for i, c := range explained.Checks {
 				if c.Check != string(allChecks[i]) {
 					t.Errorf("check %d is %s, want %s", i, c.Check, allChecks[i])
 				}
 				if c.Result == "failed" {
-					failed = append(failed, check(c.Check))
+					failed = append(failed, access.Check(c.Check))
 				}
 			}
 			if explained.Verdict != test.verdict || explained.Status != test.status || !strings.Contains(explained.Description, test.reason) ||
@@ -131,7 +132,7 @@ func TestExplain(t *testing.T) {
 			}
 			// A request with the token is answered the same.
 			if test.raw != "" {
-				expectError(t, app.get(t, "/dep1/api", test.raw), test.status, errorCode(explained.Error), explained.Description)
+				expectError(t, app.get(t, "/dep1/api", test.raw), test.status, access.Code(explained.Error), explained.Description)
 			}
 		})
 	}
@@ -141,10 +142,16 @@ func TestExplainInAnOutage(t *testing.T) {
 	t.Parallel()
 	app := newTestApp(t, nil)
 	raw := app.token(t, app.key)
-	app.maxStaleness = 0
+	app.authority.MaxStaleness = 0
 	app.node.Close(true) // closes the store
-	explained := app.Explain(t.Context(), raw, "dep1", 0, netip.Addr{})
+	explained := app.authority.Explain(t.Context(), raw, "dep1", 0, netip.Addr{})
 	if explained.Verdict != "unknown" || explained.Status != 503 {
 		t.Errorf("%+v", explained)
 	}
+}
+
+// allChecks are the checks of a token in the order of an explanation.
+var allChecks = [...]access.Check{
+	access.CheckForm, access.CheckSignature, access.CheckClaims, access.CheckIssuer, access.CheckAudience, access.CheckTime,
+	access.CheckHolder, access.CheckRevocation, access.CheckDeployment, access.CheckScope,
 }

@@ -6,16 +6,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
-func (a *testApp) introspected(t *testing.T, key keystore.Key, secret, raw string) Introspection {
+func (a *testApp) introspected(t *testing.T, key keystore.Key, secret, raw string) access.Introspection {
 	t.Helper()
 	w := a.post(t, pathIntrospect, key, secret, url.Values{"token": {raw}})
 	if w.Code != 200 {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
-	var answer Introspection
+	var answer access.Introspection
 	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
 		t.Fatal(err)
 	}
@@ -77,13 +78,13 @@ func TestIntrospectionOfAUsersToken(t *testing.T) {
 	if _, err := app.keys.PutMember(t.Context(), keystore.Caller{}, "dep1", "alice", keystore.RoleViewer); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := app.issueForUser(t.Context(), "alice")
+	raw, err := app.authority.IssueForUser(t.Context(), "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
 	answer := app.introspected(t, app.key, app.secret, raw)
 	if !answer.Active || answer.Scope != "airflow:read" || answer.Username != "alice" || answer.Subject != "alice" ||
-		answer.ClientID != userClient || answer.DeploymentID != "dep1" {
+		answer.ClientID != access.UserClient || answer.DeploymentID != "dep1" {
 		t.Errorf("of a member: %+v", answer)
 	}
 	stranger, strangerSecret := app.newKey(t, "dep2", 0)
@@ -91,11 +92,11 @@ func TestIntrospectionOfAUsersToken(t *testing.T) {
 		t.Error("a key sees the token of a user who is no member of its Deployment")
 	}
 	for deployment, want := range map[string]string{"": "", "dep1": "airflow:read"} {
-		if answer, err := app.Introspect(t.Context(), raw, deployment); err != nil || !answer.Active || answer.Scope != want {
+		if answer, err := app.authority.Introspect(t.Context(), raw, deployment); err != nil || !answer.Active || answer.Scope != want {
 			t.Errorf("the admin API, for Deployment %q: %+v, %v", deployment, answer, err)
 		}
 	}
-	if answer, err := app.Introspect(t.Context(), raw, "dep2"); err != nil || answer.Active {
+	if answer, err := app.authority.Introspect(t.Context(), raw, "dep2"); err != nil || answer.Active {
 		t.Errorf("the admin API, where alice is no member: %+v, %v", answer, err)
 	}
 }
@@ -103,8 +104,8 @@ func TestIntrospectionOfAUsersToken(t *testing.T) {
 func TestIntrospectBadRequests(t *testing.T) {
 	t.Parallel()
 	app := newTestApp(t, nil)
-	expectError(t, app.post(t, pathIntrospect, app.key, app.secret, nil), 400, codeInvalidRequest, "token is missing")
-	expectError(t, app.post(t, pathIntrospect, app.key, app.narrowSecret, url.Values{"token": {"x"}}), 401, codeInvalidClient, "not right")
-	expectError(t, app.post(t, pathIntrospect, keystore.Key{}, "", url.Values{"token": {"x"}}), 401, codeInvalidClient, "missing")
-	expectError(t, app.post(t, pathIntrospect, app.key, app.secret, url.Values{"token": {"x", "y"}}), 400, codeInvalidRequest, "more than once")
+	expectError(t, app.post(t, pathIntrospect, app.key, app.secret, nil), 400, access.CodeInvalidRequest, "token is missing")
+	expectError(t, app.post(t, pathIntrospect, app.key, app.narrowSecret, url.Values{"token": {"x"}}), 401, access.CodeInvalidClient, "not right")
+	expectError(t, app.post(t, pathIntrospect, keystore.Key{}, "", url.Values{"token": {"x"}}), 401, access.CodeInvalidClient, "missing")
+	expectError(t, app.post(t, pathIntrospect, app.key, app.secret, url.Values{"token": {"x", "y"}}), 400, access.CodeInvalidRequest, "more than once")
 }

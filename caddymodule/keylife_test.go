@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -89,16 +90,16 @@ func TestExpiredKey(t *testing.T) {
 	gone := app.edited(t, key, func(k *keystore.Key) { k.ExpiresAt = time.Now().Add(-time.Hour) })
 	since := gone.ExpiresAt.Format(time.RFC3339)
 	wantAll(401)
-	expectError(t, app.ask(t, key.ID, secret, ""), 401, codeInvalidClient, "the key expired at "+since)
-	expectError(t, use(bearer(raw)), 401, codeInvalidToken, "the key of this access token expired at "+since)
-	expectError(t, use(basicAuth(key.ID, secret)), 401, codeInvalidToken, "the key expired at "+since)
+	expectError(t, app.ask(t, key.ID, secret, ""), 401, access.CodeInvalidClient, "the key expired at "+since)
+	expectError(t, use(bearer(raw)), 401, access.CodeInvalidToken, "the key of this access token expired at "+since)
+	expectError(t, use(basicAuth(key.ID, secret)), 401, access.CodeInvalidToken, "the key expired at "+since)
 	stranger := app.ask(t, key.ID, keystore.NewSecret().Reveal(), "")
-	expectError(t, stranger, 401, codeInvalidClient, keystore.ErrCredentials.Error())
+	expectError(t, stranger, 401, access.CodeInvalidClient, keystore.ErrCredentials.Error())
 	if strings.Contains(stranger.Body.String(), "expired") {
 		t.Errorf("a stranger is told that the key expired: %s", stranger.Body)
 	}
-	explained := app.Explain(t.Context(), raw, "dep1", 0, netip.Addr{})
-	if result := explained.Checks[6]; explained.Verdict != "refused" || result.Check != string(checkHolder) || result.Result != "failed" || !strings.Contains(result.Detail, since) {
+	explained := app.authority.Explain(t.Context(), raw, "dep1", 0, netip.Addr{})
+	if result := explained.Checks[6]; explained.Verdict != "refused" || result.Check != string(access.CheckHolder) || result.Result != "failed" || !strings.Contains(result.Detail, since) {
 		t.Errorf("explained %+v", explained)
 	}
 
@@ -125,7 +126,7 @@ func TestTokenDoesNotOutliveItsKey(t *testing.T) {
 			if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != 200 {
 				t.Fatalf("%d %s: %v", w.Code, w.Body, err)
 			}
-			verified, refused := app.prove(t.Context(), answer.AccessToken)
+			verified, refused := app.authority.Verify(t.Context(), answer.AccessToken)
 			if refused != nil {
 				t.Fatal(refused)
 			}
@@ -145,8 +146,8 @@ func TestTokenDoesNotOutliveItsKey(t *testing.T) {
 	// A key that expires between its authentication and the signature.
 	late := app.key
 	late.ExpiresAt = time.Now().Add(-time.Second)
-	if _, _, err := app.issue(t.Context(), &late, DefaultAudience, late.Scopes); clientRefusal(err, late.ID).code != codeInvalidClient {
-		t.Errorf("issued: %v", err)
+	if _, _, refused := app.authority.Issue(t.Context(), &late, DefaultAudience, late.Scopes); refused == nil || refused.Code != access.CodeInvalidClient {
+		t.Errorf("issued: %v", refused)
 	}
 }
 
@@ -179,7 +180,7 @@ func TestRotatedSecret(t *testing.T) {
 	want("old", first, 401)
 	want("second", second, 401)
 	want("third", third, 200)
-	expectError(t, app.get(t, "/dep1/api", raw), 401, codeInvalidToken, "all access tokens of its key were revoked")
+	expectError(t, app.get(t, "/dep1/api", raw), 401, access.CodeInvalidToken, "all access tokens of its key were revoked")
 }
 
 // Where a key may be used from, for each way to use it.
@@ -217,17 +218,17 @@ func TestAllowedIPs(t *testing.T) {
 				}
 				return
 			}
-			expectError(t, app.ask(t, key.ID, secret, from), 400, codeUnauthorizedClient, seen)
-			expectError(t, app.clientCall(t, pathIntrospect, key.ID, secret, from, url.Values{"token": {raw}}), 400, codeUnauthorizedClient, seen)
-			expectError(t, app.clientCall(t, pathRevoke, key.ID, secret, from, url.Values{"token": {raw}}), 400, codeUnauthorizedClient, seen)
+			expectError(t, app.ask(t, key.ID, secret, from), 400, access.CodeUnauthorizedClient, seen)
+			expectError(t, app.clientCall(t, pathIntrospect, key.ID, secret, from, url.Values{"token": {raw}}), 400, access.CodeUnauthorizedClient, seen)
+			expectError(t, app.clientCall(t, pathRevoke, key.ID, secret, from, url.Values{"token": {raw}}), 400, access.CodeUnauthorizedClient, seen)
 			stranger := app.ask(t, key.ID, keystore.NewSecret().Reveal(), from)
-			expectError(t, stranger, 401, codeInvalidClient, keystore.ErrCredentials.Error())
+			expectError(t, stranger, 401, access.CodeInvalidClient, keystore.ErrCredentials.Error())
 			if strings.Contains(stranger.Body.String(), "address") {
 				t.Errorf("a stranger is told of the limit: %s", stranger.Body)
 			}
 			for _, header := range []http.Header{bearer(raw), basicAuth(key.ID, secret), basicAuth("cli", raw)} {
-				expectError(t, use(header, "/dep1/api", from), 403, codeInsufficientScope, seen)
-				expectError(t, use(header, "/dep2/api", from), 403, codeInsufficientScope, seen)
+				expectError(t, use(header, "/dep1/api", from), 403, access.CodeInsufficientScope, seen)
+				expectError(t, use(header, "/dep2/api", from), 403, access.CodeInsufficientScope, seen)
 			}
 		})
 	}
@@ -239,20 +240,20 @@ func TestAllowedIPs(t *testing.T) {
 	t.Run("explained", func(t *testing.T) {
 		for from, want := range map[string]string{"": "skipped", "192.0.2.1": "passed", "127.0.0.1": "failed"} {
 			address, _ := netip.ParseAddr(from)
-			explained := app.Explain(t.Context(), raw, "dep1", 0, address)
-			if got := explained.Checks[8]; got.Check != string(checkAddress) || got.Result != want || len(explained.Checks) != len(allChecks)+1 {
+			explained := app.authority.Explain(t.Context(), raw, "dep1", 0, address)
+			if got := explained.Checks[8]; got.Check != string(access.CheckAddress) || got.Result != want || len(explained.Checks) != len(allChecks)+1 {
 				t.Errorf("from %q: %+v, want the address %s", from, explained, want)
 			}
 			if refused := explained.Status == 403 && strings.HasSuffix(explained.Description, from); refused != (want == "failed") {
 				t.Errorf("from %q: %+v", from, explained)
 			}
 		}
-		explained := app.Explain(t.Context(), "garbage", "", 0, netip.MustParseAddr("192.0.2.1"))
-		if got := explained.Checks[8]; got.Check != string(checkAddress) || got.Result != "skipped" {
+		explained := app.authority.Explain(t.Context(), "garbage", "", 0, netip.MustParseAddr("192.0.2.1"))
+		if got := explained.Checks[8]; got.Check != string(access.CheckAddress) || got.Result != "skipped" {
 			t.Errorf("garbage: %+v", explained)
 		}
 	})
 	t.Run("a token that is refused for another reason", func(t *testing.T) {
-		expectError(t, use(bearer(raw+"x"), "/dep1/api", "127.0.0.1"), 401, codeInvalidToken, "not a valid access token")
+		expectError(t, use(bearer(raw+"x"), "/dep1/api", "127.0.0.1"), 401, access.CodeInvalidToken, "not a valid access token")
 	})
 }

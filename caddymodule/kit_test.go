@@ -55,16 +55,15 @@ func newTestAppAt(t testing.TB, configure func(*App), start func(*App) error) *t
 	if configure != nil {
 		configure(app)
 	}
-	if app.verifier, err = token.NewVerifier(token.Options{Issuer: app.issuer, Audiences: app.Audiences}); err != nil {
+	if err := app.newAuthority(); err != nil {
 		t.Fatal(err)
 	}
-	app.node.Remembered = app.verifier.Remembered
 	if err := start(app); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		app.node.Close(true)
-		app.verifier.Close()
+		app.authority.Close()
 	})
 	a := &testApp{App: app}
 	a.keys, _ = app.Keystore()
@@ -91,9 +90,9 @@ func (a *testApp) newKey(t testing.TB, deployment string, scopes keystore.Scopes
 
 func (a *testApp) token(t testing.TB, key keystore.Key) string {
 	t.Helper()
-	raw, _, err := a.issue(context.Background(), &key, DefaultAudience, key.Scopes)
-	if err != nil {
-		t.Fatal(err)
+	raw, _, refused := a.authority.Issue(context.Background(), &key, DefaultAudience, key.Scopes)
+	if refused != nil {
+		t.Fatal(refused)
 	}
 	return raw
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/caddymodule/node"
 )
 
@@ -85,16 +86,16 @@ func (c *collectors) register(registry *prometheus.Registry) error {
 type requestCounters struct {
 	handler string
 	passed  prometheus.Counter
-	refused map[errorCode]prometheus.Counter // never written after it was made
+	refused map[access.Code]prometheus.Counter // never written after it was made
 }
 
 func newRequestCounters(requests *prometheus.CounterVec, handler string) requestCounters {
 	counters := requestCounters{
 		handler: handler,
 		passed:  requests.WithLabelValues(handler, outcomePassed),
-		refused: make(map[errorCode]prometheus.Counter, len(statusOf)),
+		refused: make(map[access.Code]prometheus.Counter, len(access.Codes())),
 	}
-	for code := range statusOf {
+	for _, code := range access.Codes() {
 		counters.refused[code] = requests.WithLabelValues(handler, string(code))
 	}
 	return counters

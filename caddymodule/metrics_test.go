@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/internal/scrapetest"
 	"github.com/deploymentkeys/gateway/keystore"
 )
@@ -125,7 +126,7 @@ func TestMetricsAreBounded(t *testing.T) {
 	}
 	allowed["outcome"] = append(allowed["outcome"], "ok", "refused", "unavailable", "canceled") // of calls of the store
 	allowed["outcome"] = append(allowed["outcome"], "recorded", "failed", "dropped")            // of last uses
-	for code := range statusOf {
+	for _, code := range access.Codes() {
 		allowed["outcome"] = append(allowed["outcome"], string(code))
 	}
 	for _, family := range scrapetest.Gather(t, metrics.register) {

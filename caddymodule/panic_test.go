@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -46,11 +47,11 @@ func TestPanicShowsNoCredential(t *testing.T) {
 		r = withReplacer(r)
 		next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { panic("the upstream panics") })
 		if r.URL.Path == pathToken {
-			req, refused := readClientRequest(w, r)
+			req, refused := access.ReadClientRequest(w, r)
 			if refused != nil {
 				t.Error(refused)
 			}
-			parsed, err := keystore.ParseSecret(req.clientSecret)
+			parsed, err := keystore.ParseSecret(req.ClientSecret)
 			if err != nil {
 				t.Error(err)
 			}
@@ -98,6 +99,6 @@ func TestPanicShowsNoCredential(t *testing.T) {
 // panicWith panics where a request and its secret are arguments, as they are on the way to the store.
 //
 //go:noinline
-func panicWith(_ context.Context, req clientRequest, secret keystore.Secret) {
-	panic(fmt.Sprintf("the check of %s panics with %v", req.clientID, secret))
+func panicWith(_ context.Context, req access.ClientRequest, secret keystore.Secret) {
+	panic(fmt.Sprintf("the check of %s panics with %v", req.ClientID, secret))
 }

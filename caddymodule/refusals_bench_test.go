@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -65,7 +66,7 @@ func BenchmarkRefusals(b *testing.B) {
 		{"token/secret", grant(app.key.ID, otherSecret), 401},
 		{"token/madeup", grant(madeUp, app.secret), 401},
 		{"token/malformed", "a=1&a=2", 400},
-		{"token/large", strings.Repeat("a", maxRequestBody+1), 400},
+		{"token/large", strings.Repeat("a", access.MaxRequestBody+1), 400},
 	} {
 		b.Run(test.name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/token"
 )
@@ -41,7 +42,7 @@ func TestRevokeEndsOneToken(t *testing.T) {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
 	}
-	expectError(t, app.get(t, "/dep1/api", raw), 401, codeInvalidToken, "it was revoked")
+	expectError(t, app.get(t, "/dep1/api", raw), 401, access.CodeInvalidToken, "it was revoked")
 	if w := app.get(t, "/dep1/api", sibling); w.Code != 200 {
 		t.Errorf("another token of the key: %d %s", w.Code, w.Body)
 	}
@@ -60,10 +61,10 @@ func TestRevokedTokenWithTheOtherSignature(t *testing.T) {
 	if w := app.get(t, "/dep1/api", raw); w.Code != 200 {
 		t.Fatal(w.Body)
 	}
-	expectError(t, app.get(t, "/dep1/api", twin), 401, codeInvalidToken, "not a valid access token")
+	expectError(t, app.get(t, "/dep1/api", twin), 401, access.CodeInvalidToken, "not a valid access token")
 	app.post(t, pathRevoke, app.key, app.secret, url.Values{"token": {raw}})
-	expectError(t, app.get(t, "/dep1/api", raw), 401, codeInvalidToken, "it was revoked")
-	expectError(t, app.get(t, "/dep1/api", twin), 401, codeInvalidToken, "not a valid access token")
+	expectError(t, app.get(t, "/dep1/api", raw), 401, access.CodeInvalidToken, "it was revoked")
+	expectError(t, app.get(t, "/dep1/api", twin), 401, access.CodeInvalidToken, "not a valid access token")
 }
 
 // RFC 7009 section 2.1. hydra#3452: revoking another client's token was answered 200, and it lived.
@@ -71,7 +72,7 @@ func TestRevokeOfAnotherKeysTokenIsAnErrorAndItLives(t *testing.T) {
 	t.Parallel()
 	app := newTestApp(t, nil)
 	raw := app.token(t, app.key)
-	expectError(t, app.post(t, pathRevoke, app.narrow, app.narrowSecret, url.Values{"token": {raw}}), 400, codeUnauthorizedClient, "another client")
+	expectError(t, app.post(t, pathRevoke, app.narrow, app.narrowSecret, url.Values{"token": {raw}}), 400, access.CodeUnauthorizedClient, "another client")
 	if w := app.get(t, "/dep1/api", raw); w.Code != 200 {
 		t.Errorf("the token: %d %s", w.Code, w.Body)
 	}
@@ -80,7 +81,7 @@ func TestRevokeOfAnotherKeysTokenIsAnErrorAndItLives(t *testing.T) {
 func TestRevoke(t *testing.T) {
 	t.Parallel()
 	app := newTestApp(t, nil)
-	users, err := app.issueForUser(t.Context(), "alice")
+	users, err := app.authority.IssueForUser(t.Context(), "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +92,7 @@ func TestRevoke(t *testing.T) {
 		query             string
 		authorization     []string
 		status            int
-		code              errorCode
+		code              access.Code
 		reason            string
 	}{
 		"RFC 7009 section 2.2, unknown token":           {body: form + "&token=unknown", status: 200},
@@ -99,22 +100,22 @@ func TestRevoke(t *testing.T) {
 		"RFC 7009 section 2.1, hint of no use":          {body: form + "&token=unknown&token_type_hint=refresh_token", status: 200},
 		"RFC 7009 section 2.1, unknown hint":            {body: form + "&token=unknown&token_type_hint=x", status: 200},
 		"JSON":                                          {contentType: jsonType, body: `{"client_id":"@ID@","client_secret":"@SECRET@","token":"unknown"}`, status: 200},
-		"RFC 7009 section 2.1, no token":                {body: form, status: 400, code: codeInvalidRequest, reason: "token is missing"},
-		"RFC 6749 section 3.2, empty token":             {body: form + "&token=", status: 400, code: codeInvalidRequest, reason: "token is missing"},
-		"RFC 6749 section 3.2, token repeated":          {body: form + "&token=a&token=b", status: 400, code: codeInvalidRequest, reason: "more than once"},
-		"RFC 6749 section 3.2, hint repeated":           {body: form + "&token=a&token_type_hint=b&token_type_hint=c", status: 400, code: codeInvalidRequest, reason: "more than once"},
-		"token of a wrong type":                         {contentType: jsonType, body: `{"client_id":"@ID@","client_secret":"@SECRET@","token":["x"]}`, status: 400, code: codeInvalidRequest, reason: "must be a string"},
-		"token that is not UTF-8":                       {body: form + "&token=%ff", status: 400, code: codeInvalidRequest, reason: "UTF-8"},
-		"token of 16 KiB":                               {body: form + "&token=" + strings.Repeat("x", 16<<10), status: 400, code: codeInvalidRequest, reason: "larger than"},
-		"token in the URL":                              {query: "?token=x", body: form, status: 400, code: codeInvalidRequest, reason: "not in the URL"},
-		"RFC 7009 section 2.1, no credentials":          {body: "token=x", status: 401, code: codeInvalidClient, reason: "missing"},
-		"RFC 7009 section 2.1, wrong secret":            {body: "token=x&client_id=@ID@&client_secret=" + keystore.NewSecret().Reveal(), status: 401, code: codeInvalidClient, reason: "not right"},
-		"RFC 7009 section 2.1, a token instead":         {authorization: []string{"Bearer x"}, body: "token=x", status: 401, code: codeInvalidClient, reason: "must be HTTP Basic"},
-		"two Authorization headers":                     {authorization: []string{"Basic eDp5", "Basic eDp5"}, body: "token=x", status: 400, code: codeInvalidRequest, reason: "more than one"},
-		"a key revokes a user's token":                  {body: form + "&token=" + users, status: 400, code: codeUnauthorizedClient, reason: "another client"},
-		"a stranger revokes a key's token":              {body: "client_id=" + userClient + "&token=" + app.token(t, app.key), status: 400, code: codeUnauthorizedClient, reason: "another client"},
-		"the client of users has no secret":             {body: "client_id=" + userClient + "&client_secret=x&token=" + users, status: 401, code: codeInvalidClient, reason: "not right"},
-		"an empty secret is none, RFC 6749 section 3.2": {body: "client_id=" + userClient + "&client_secret=&token=unknown", status: 200},
+		"RFC 7009 section 2.1, no token":                {body: form, status: 400, code: access.CodeInvalidRequest, reason: "token is missing"},
+		"RFC 6749 section 3.2, empty token":             {body: form + "&token=", status: 400, code: access.CodeInvalidRequest, reason: "token is missing"},
+		"RFC 6749 section 3.2, token repeated":          {body: form + "&token=a&token=b", status: 400, code: access.CodeInvalidRequest, reason: "more than once"},
+		"RFC 6749 section 3.2, hint repeated":           {body: form + "&token=a&token_type_hint=b&token_type_hint=c", status: 400, code: access.CodeInvalidRequest, reason: "more than once"},
+		"token of a wrong type":                         {contentType: jsonType, body: `{"client_id":"@ID@","client_secret":"@SECRET@","token":["x"]}`, status: 400, code: access.CodeInvalidRequest, reason: "must be a string"},
+		"token that is not UTF-8":                       {body: form + "&token=%ff", status: 400, code: access.CodeInvalidRequest, reason: "UTF-8"},
+		"token of 16 KiB":                               {body: form + "&token=" + strings.Repeat("x", 16<<10), status: 400, code: access.CodeInvalidRequest, reason: "larger than"},
+		"token in the URL":                              {query: "?token=x", body: form, status: 400, code: access.CodeInvalidRequest, reason: "not in the URL"},
+		"RFC 7009 section 2.1, no credentials":          {body: "token=x", status: 401, code: access.CodeInvalidClient, reason: "missing"},
+		"RFC 7009 section 2.1, wrong secret":            {body: "token=x&client_id=@ID@&client_secret=" + keystore.NewSecret().Reveal(), status: 401, code: access.CodeInvalidClient, reason: "not right"},
+		"RFC 7009 section 2.1, a token instead":         {authorization: []string{"Bearer x"}, body: "token=x", status: 401, code: access.CodeInvalidClient, reason: "must be HTTP Basic"},
+		"two Authorization headers":                     {authorization: []string{"Basic eDp5", "Basic eDp5"}, body: "token=x", status: 400, code: access.CodeInvalidRequest, reason: "more than one"},
+		"a key revokes a user's token":                  {body: form + "&token=" + users, status: 400, code: access.CodeUnauthorizedClient, reason: "another client"},
+		"a stranger revokes a key's token":              {body: "client_id=" + access.UserClient + "&token=" + app.token(t, app.key), status: 400, code: access.CodeUnauthorizedClient, reason: "another client"},
+		"the client of users has no secret":             {body: "client_id=" + access.UserClient + "&client_secret=x&token=" + users, status: 401, code: access.CodeInvalidClient, reason: "not right"},
+		"an empty secret is none, RFC 6749 section 3.2": {body: "client_id=" + access.UserClient + "&client_secret=&token=unknown", status: 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -145,19 +146,19 @@ func TestRevokeByTheUserWhoHoldsTheToken(t *testing.T) {
 	if _, err := app.keys.PutMember(t.Context(), keystore.Caller{}, "dep1", "alice", keystore.RoleViewer); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := app.issueForUser(t.Context(), "alice")
+	raw, err := app.authority.IssueForUser(t.Context(), "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if w := app.get(t, "/dep1/api", raw); w.Code != 200 {
 		t.Fatal(w.Body)
 	}
-	r := httptest.NewRequest("POST", pathRevoke, strings.NewReader(url.Values{"client_id": {userClient}, "token": {raw}}.Encode()))
+	r := httptest.NewRequest("POST", pathRevoke, strings.NewReader(url.Values{"client_id": {access.UserClient}, "token": {raw}}.Encode()))
 	r.Header.Set("Content-Type", formType)
 	if w := serve(t, &TokenHandler{app: app.App}, r); w.Code != 200 {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
-	expectError(t, app.get(t, "/dep1/api", raw), 401, codeInvalidToken, "it was revoked")
+	expectError(t, app.get(t, "/dep1/api", raw), 401, access.CodeInvalidToken, "it was revoked")
 }
 
 // The effective cutoff is the latest (Keycloak CVE-2026-8922 combined several wrongly): whichever of
@@ -178,11 +179,11 @@ func TestCutoffs(t *testing.T) {
 		}
 	}
 	current := func() string {
-		key, _, err := app.authenticate(ctx, app.key.ID, app.secret)
+		key, err := app.keys.Key(ctx, app.key.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return app.token(t, *key)
+		return app.token(t, key)
 	}
 	for i, name := range order {
 		before := current()
@@ -192,7 +193,7 @@ func TestCutoffs(t *testing.T) {
 		if err := cutoffs[name](); err != nil {
 			t.Fatal(err)
 		}
-		expectError(t, app.get(t, "/dep1/api", before), 401, codeInvalidToken, name)
+		expectError(t, app.get(t, "/dep1/api", before), 401, access.CodeInvalidToken, name)
 		if w := app.get(t, "/dep1/api", current()); w.Code != 200 {
 			t.Errorf("after %v, a new token: %s", order[:i+1], w.Body)
 		}
@@ -213,7 +214,7 @@ func TestCutoffs(t *testing.T) {
 func TestRevokeOfATokenForLater(t *testing.T) {
 	t.Parallel()
 	app := newTestApp(t, nil)
-	ring, err := app.ring(t.Context())
+	ring, err := app.authority.Ring(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,9 +8,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-
-	"github.com/deploymentkeys/gateway/keystore"
-	"github.com/deploymentkeys/gateway/token"
 )
 
 func BenchmarkTokenEndpointOnBolt(b *testing.B) {
@@ -24,54 +21,6 @@ func BenchmarkTokenEndpointOnBolt(b *testing.B) {
 		if w := serve(b, h, r); w.Code != 200 {
 			b.Fatal(w.Body)
 		}
-	}
-}
-
-// BenchmarkTokenSteps are the parts of a request for a token, in its order, and the whole: what is beside them in
-// [BenchmarkTokenEndpointOnBolt] is the request itself, which is made anew each time. Of the signature the token package has
-// benchmarks of its own.
-func BenchmarkTokenSteps(b *testing.B) {
-	app := newTestApp(b, nil)
-	h := &TokenHandler{app: app.App}
-	form := newTokenRequest(formType, app.asForm())
-	asJSON := newTokenRequest(jsonType, app.asJSON(b))
-	ctx := b.Context()
-	req, refused := readClientRequest(form.w, form.again())
-	if refused != nil {
-		b.Fatal(refused)
-	}
-	key, deployment, cutoff := knownTo(b, app)
-	claims := token.Claims{
-		Issuer: app.issuer, Subject: key.ID, Audience: DefaultAudience, ID: token.NewID(), ClientID: key.ID, Scope: key.Scopes.String(),
-		DeploymentID: key.DeploymentID, Permissions: []string{"deploymentId:" + key.DeploymentID},
-		Epochs:   token.Epochs{Key: key.TokenEpoch, Deployment: deployment.TokenEpoch, All: cutoff.TokenEpoch},
-		IssuedAt: app.key.CreatedAt, ExpiresAt: app.key.CreatedAt.Add(app.tokenLifetime),
-	}
-	answer := &tokenAnswer{AccessToken: app.token(b, app.key), TokenType: "Bearer", ExpiresIn: 86400, Scope: key.Scopes.String()}
-	for _, step := range []struct {
-		name string
-		do   func() bool
-	}{
-		{"read/form", func() bool { _, refused := readClientRequest(form.w, form.again()); return refused == nil }},
-		{"read/json", func() bool { _, refused := readClientRequest(asJSON.w, asJSON.again()); return refused == nil }},
-		{"authenticate", func() bool { _, refused := h.authenticate(form.r, req, 0); return refused == nil }},
-		{"issue", func() bool { _, _, err := app.issue(ctx, key, DefaultAudience, key.Scopes); return err == nil }},
-		{"issue/claims", func() bool { text, err := claims.MarshalJSON(); return err == nil && len(text) > 0 }},
-		{"issue/sign", func() bool { _, err := app.sign(ctx, claims); return err == nil }},
-		{"write", func() bool { return writeJSON(form.w, http.StatusOK, answer) == nil }},
-		{"whole/form", func() bool { return h.ServeHTTP(form.w, form.again(), passOn) == nil && form.w.status == http.StatusOK }},
-		{"whole/json", func() bool {
-			return h.ServeHTTP(asJSON.w, asJSON.again(), passOn) == nil && asJSON.w.status == http.StatusOK
-		}},
-	} {
-		b.Run(step.name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if !step.do() {
-					b.Fatal("refused")
-				}
-			}
-		})
 	}
 }
 
@@ -103,27 +52,6 @@ func (a *testApp) asJSON(b *testing.B) string {
 		b.Fatal(err)
 	}
 	return string(body)
-}
-
-// knownTo is what the view of an app has of its key.
-func knownTo(b *testing.B, app *testApp) (*keystore.Key, *keystore.Deployment, *keystore.Cutoff) {
-	n, err := app.node.Now()
-	if err != nil {
-		b.Fatal(err)
-	}
-	key, err := n.View.Key(b.Context(), app.key.ID, app.maxStaleness)
-	if err != nil {
-		b.Fatal(err)
-	}
-	deployment, err := n.View.Deployment(b.Context(), key.DeploymentID, app.maxStaleness)
-	if err != nil {
-		b.Fatal(err)
-	}
-	cutoff, err := n.View.Cutoff(b.Context(), app.maxStaleness)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return key, deployment, cutoff
 }
 
 // A tokenRequest is sent again and again, to a writer that keeps the status alone.

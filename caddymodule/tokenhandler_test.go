@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/token"
 )
@@ -36,7 +37,7 @@ func TestTokenEndpoint(t *testing.T) {
 		basic       []string // user and password, form-encoded as RFC 6749 section 2.3.1 wants
 		escape      bool     // percent-encode every byte of them
 		status      int      // 0 is 200
-		code        errorCode
+		code        access.Code
 		reason      string
 		scope       string // "" is all
 	}{
@@ -57,54 +58,54 @@ func TestTokenEndpoint(t *testing.T) {
 		"unknown JSON member":                           {contentType: jsonType, body: `{` + object + `,"x":{"y":[1]}}`},
 		"a narrow key":                                  {body: "grant_type=client_credentials&client_id=NARROW&client_secret=NARROWSECRET", scope: "airflow:read"},
 
-		"wrong secret":                    {body: "grant_type=client_credentials&client_id=ID&client_secret=" + other, status: 401, code: codeInvalidClient, reason: "not right"},
-		"malformed secret":                {body: "grant_type=client_credentials&client_id=ID&client_secret=hunter2", status: 401, code: codeInvalidClient, reason: "not right"},
-		"unknown key ID":                  {body: "grant_type=client_credentials&client_id=000000000000000000000000&client_secret=SECRET", status: 401, code: codeInvalidClient, reason: "not right"},
-		"malformed key ID":                {body: "grant_type=client_credentials&client_id=../x&client_secret=SECRET", status: 401, code: codeInvalidClient, reason: "not right"},
-		"secret of another key":           {body: "grant_type=client_credentials&client_id=NARROW&client_secret=SECRET", status: 401, code: codeInvalidClient, reason: "not right"},
-		"wrong secret with Basic":         {basic: []string{"ID", other}, body: "grant_type=client_credentials", status: 401, code: codeInvalidClient, reason: "not right"},
-		"no credentials":                  {body: "grant_type=client_credentials", status: 401, code: codeInvalidClient, reason: "missing"},
-		"no secret":                       {body: "grant_type=client_credentials&client_id=ID", status: 401, code: codeInvalidClient, reason: "missing"},
-		"empty Basic":                     {basic: []string{"", ""}, body: "grant_type=client_credentials", status: 401, code: codeInvalidClient, reason: "missing"},
-		"bearer as client authentication": {header: http.Header{"Authorization": {"Bearer x"}}, body: form, status: 401, code: codeInvalidClient, reason: "must be HTTP Basic"},
+		"wrong secret":                    {body: "grant_type=client_credentials&client_id=ID&client_secret=" + other, status: 401, code: access.CodeInvalidClient, reason: "not right"},
+		"malformed secret":                {body: "grant_type=client_credentials&client_id=ID&client_secret=hunter2", status: 401, code: access.CodeInvalidClient, reason: "not right"},
+		"unknown key ID":                  {body: "grant_type=client_credentials&client_id=000000000000000000000000&client_secret=SECRET", status: 401, code: access.CodeInvalidClient, reason: "not right"},
+		"malformed key ID":                {body: "grant_type=client_credentials&client_id=../x&client_secret=SECRET", status: 401, code: access.CodeInvalidClient, reason: "not right"},
+		"secret of another key":           {body: "grant_type=client_credentials&client_id=NARROW&client_secret=SECRET", status: 401, code: access.CodeInvalidClient, reason: "not right"},
+		"wrong secret with Basic":         {basic: []string{"ID", other}, body: "grant_type=client_credentials", status: 401, code: access.CodeInvalidClient, reason: "not right"},
+		"no credentials":                  {body: "grant_type=client_credentials", status: 401, code: access.CodeInvalidClient, reason: "missing"},
+		"no secret":                       {body: "grant_type=client_credentials&client_id=ID", status: 401, code: access.CodeInvalidClient, reason: "missing"},
+		"empty Basic":                     {basic: []string{"", ""}, body: "grant_type=client_credentials", status: 401, code: access.CodeInvalidClient, reason: "missing"},
+		"bearer as client authentication": {header: http.Header{"Authorization": {"Bearer x"}}, body: form, status: 401, code: access.CodeInvalidClient, reason: "must be HTTP Basic"},
 
-		"RFC 6749 section 2.3, Basic and body":         {basic: []string{"ID", "SECRET"}, body: form, status: 400, code: codeInvalidRequest, reason: "send them once"},
-		"Basic and another ID in the body":             {basic: []string{"ID", "SECRET"}, body: "grant_type=client_credentials&client_id=NARROW", status: 400, code: codeInvalidRequest, reason: "send them once"},
-		"two Authorization headers":                    {header: http.Header{"Authorization": {"Basic eDp5", "Basic eDp5"}}, body: "grant_type=client_credentials", status: 400, code: codeInvalidRequest, reason: "more than one"},
-		"Basic that is not base64":                     {header: http.Header{"Authorization": {"Basic x:y"}}, body: "grant_type=client_credentials", status: 400, code: codeInvalidRequest, reason: "malformed"},
-		"Basic with a broken escape":                   {basic: []string{"ID", "%zz"}, body: "grant_type=client_credentials", status: 400, code: codeInvalidRequest, reason: "malformed"},
-		"RFC 6749 section 3.2, repeated parameter":     {body: form + "&grant_type=client_credentials", status: 400, code: codeInvalidRequest, reason: `"grant_type" is there more than once`},
-		"repeated unknown parameter":                   {body: form + "&x=1&x=2", status: 400, code: codeInvalidRequest, reason: `'x' is there more than once`},
-		"RFC 8707 section 2, resource repeated":        {body: form + "&resource=second&resource=astronomer-ee", status: 400, code: codeInvalidRequest, reason: "more than once"},
-		"repeated JSON member":                         {contentType: jsonType, body: `{` + object + `,"client_id":"NARROW"}`, status: 400, code: codeInvalidRequest, reason: "more than once"},
-		"repeated JSON member, escaped":                {contentType: jsonType, body: `{` + object + `,"client\u005fid":"NARROW"}`, status: 400, code: codeInvalidRequest, reason: "more than once"},
-		"JSON number":                                  {contentType: jsonType, body: `{"grant_type":"client_credentials","client_id":1,"client_secret":"SECRET"}`, status: 400, code: codeInvalidRequest, reason: "must be a string"},
-		"JSON null":                                    {contentType: jsonType, body: `{` + object + `,"scope":null}`, status: 400, code: codeInvalidRequest, reason: "must be a string"},
-		"JSON list":                                    {contentType: jsonType, body: `{` + object + `,"audience":["second"]}`, status: 400, code: codeInvalidRequest, reason: "must be a string"},
-		"JSON that is no object":                       {contentType: jsonType, body: `[]`, status: 400, code: codeInvalidRequest, reason: "not a JSON object"},
-		"JSON that is cut off":                         {contentType: jsonType, body: `{` + object, status: 400, code: codeInvalidRequest, reason: "ends too early"},
-		"JSON with trailing data":                      {contentType: jsonType, body: `{` + object + `}{}`, status: 400, code: codeInvalidRequest, reason: "goes on"},
-		"JSON that is deep":                            {contentType: jsonType, body: `{` + object + `,"x":` + strings.Repeat("[", 99) + strings.Repeat("]", 99) + `}`, status: 400, code: codeInvalidRequest, reason: "deeper"},
-		"JSON that is not UTF-8":                       {contentType: jsonType, body: "{" + object + ",\"scope\":\"\xff\"}", status: 400, code: codeInvalidRequest, reason: "UTF-8"},
-		"form that is not UTF-8":                       {body: form + "&scope=%ff", status: 400, code: codeInvalidRequest, reason: "UTF-8"},
-		"form with a broken escape":                    {body: form + "&scope=%zz", status: 400, code: codeInvalidRequest, reason: "not a valid form"},
-		"form with semicolons":                         {body: form + ";x=y", status: 400, code: codeInvalidRequest, reason: "not a valid form"},
-		"parameter in the URL":                         {query: "?client_secret=x", body: form, status: 400, code: codeInvalidRequest, reason: "not in the URL"},
-		"question mark alone":                          {query: "?", body: form, status: 400, code: codeInvalidRequest, reason: "not in the URL"},
-		"body of 16 KiB and one":                       {body: form + "&x=" + strings.Repeat("y", 16<<10), status: 400, code: codeInvalidRequest, reason: "larger than 16384"},
-		"no Content-Type":                              {contentType: "none", body: form, status: 400, code: codeInvalidRequest, reason: "Content-Type"},
-		"another Content-Type":                         {contentType: "text/plain", body: form, status: 400, code: codeInvalidRequest, reason: "Content-Type"},
-		"malformed Content-Type":                       {contentType: "a/b/c", body: form, status: 400, code: codeInvalidRequest, reason: "Content-Type"},
-		"another charset":                              {contentType: jsonType + "; charset=utf-16", body: `{}`, status: 400, code: codeInvalidRequest, reason: "charset"},
-		"compressed":                                   {header: http.Header{"Content-Encoding": {"gzip"}}, body: form, status: 400, code: codeInvalidRequest, reason: "Content-Encoding"},
-		"RFC 6749 section 5.2, no grant_type":          {body: "client_id=ID&client_secret=SECRET", status: 400, code: codeInvalidRequest, reason: "grant_type is missing"},
-		"RFC 6749 section 5.2, unsupported_grant_type": {body: "grant_type=password&client_id=ID&client_secret=SECRET", status: 400, code: codeUnsupportedGrantType, reason: "client_credentials"},
-		"RFC 8707 section 2, invalid_target":           {body: form + "&resource=https://else.example.com", status: 400, code: codeInvalidTarget, reason: "astronomer-ee, second"},
-		"audience and resource differ":                 {body: form + "&resource=second&audience=astronomer-ee", status: 400, code: codeInvalidTarget, reason: "not the same"},
-		"RFC 6749 section 5.2, invalid_scope, unknown": {body: form + "&scope=admin", status: 400, code: codeInvalidScope, reason: "unknown scope"},
-		"RFC 6749 section 5.2, invalid_scope, wider":   {body: "grant_type=client_credentials&client_id=NARROW&client_secret=NARROWSECRET&scope=deploy", status: 400, code: codeInvalidScope, reason: "only the scopes airflow:read"},
-		"RFC 6749 section 3.3, two spaces":             {body: form + "&scope=deploy++airflow:read", status: 400, code: codeInvalidScope, reason: "unknown scope"},
-		"an unknown audience tells a stranger nothing": {body: "grant_type=client_credentials&audience=x&client_id=ID&client_secret=" + other, status: 401, code: codeInvalidClient, reason: "not right"},
+		"RFC 6749 section 2.3, Basic and body":         {basic: []string{"ID", "SECRET"}, body: form, status: 400, code: access.CodeInvalidRequest, reason: "send them once"},
+		"Basic and another ID in the body":             {basic: []string{"ID", "SECRET"}, body: "grant_type=client_credentials&client_id=NARROW", status: 400, code: access.CodeInvalidRequest, reason: "send them once"},
+		"two Authorization headers":                    {header: http.Header{"Authorization": {"Basic eDp5", "Basic eDp5"}}, body: "grant_type=client_credentials", status: 400, code: access.CodeInvalidRequest, reason: "more than one"},
+		"Basic that is not base64":                     {header: http.Header{"Authorization": {"Basic x:y"}}, body: "grant_type=client_credentials", status: 400, code: access.CodeInvalidRequest, reason: "malformed"},
+		"Basic with a broken escape":                   {basic: []string{"ID", "%zz"}, body: "grant_type=client_credentials", status: 400, code: access.CodeInvalidRequest, reason: "malformed"},
+		"RFC 6749 section 3.2, repeated parameter":     {body: form + "&grant_type=client_credentials", status: 400, code: access.CodeInvalidRequest, reason: `"grant_type" is there more than once`},
+		"repeated unknown parameter":                   {body: form + "&x=1&x=2", status: 400, code: access.CodeInvalidRequest, reason: `'x' is there more than once`},
+		"RFC 8707 section 2, resource repeated":        {body: form + "&resource=second&resource=astronomer-ee", status: 400, code: access.CodeInvalidRequest, reason: "more than once"},
+		"repeated JSON member":                         {contentType: jsonType, body: `{` + object + `,"client_id":"NARROW"}`, status: 400, code: access.CodeInvalidRequest, reason: "more than once"},
+		"repeated JSON member, escaped":                {contentType: jsonType, body: `{` + object + `,"client\u005fid":"NARROW"}`, status: 400, code: access.CodeInvalidRequest, reason: "more than once"},
+		"JSON number":                                  {contentType: jsonType, body: `{"grant_type":"client_credentials","client_id":1,"client_secret":"SECRET"}`, status: 400, code: access.CodeInvalidRequest, reason: "must be a string"},
+		"JSON null":                                    {contentType: jsonType, body: `{` + object + `,"scope":null}`, status: 400, code: access.CodeInvalidRequest, reason: "must be a string"},
+		"JSON list":                                    {contentType: jsonType, body: `{` + object + `,"audience":["second"]}`, status: 400, code: access.CodeInvalidRequest, reason: "must be a string"},
+		"JSON that is no object":                       {contentType: jsonType, body: `[]`, status: 400, code: access.CodeInvalidRequest, reason: "not a JSON object"},
+		"JSON that is cut off":                         {contentType: jsonType, body: `{` + object, status: 400, code: access.CodeInvalidRequest, reason: "ends too early"},
+		"JSON with trailing data":                      {contentType: jsonType, body: `{` + object + `}{}`, status: 400, code: access.CodeInvalidRequest, reason: "goes on"},
+		"JSON that is deep":                            {contentType: jsonType, body: `{` + object + `,"x":` + strings.Repeat("[", 99) + strings.Repeat("]", 99) + `}`, status: 400, code: access.CodeInvalidRequest, reason: "deeper"},
+		"JSON that is not UTF-8":                       {contentType: jsonType, body: "{" + object + ",\"scope\":\"\xff\"}", status: 400, code: access.CodeInvalidRequest, reason: "UTF-8"},
+		"form that is not UTF-8":                       {body: form + "&scope=%ff", status: 400, code: access.CodeInvalidRequest, reason: "UTF-8"},
+		"form with a broken escape":                    {body: form + "&scope=%zz", status: 400, code: access.CodeInvalidRequest, reason: "not a valid form"},
+		"form with semicolons":                         {body: form + ";x=y", status: 400, code: access.CodeInvalidRequest, reason: "not a valid form"},
+		"parameter in the URL":                         {query: "?client_secret=x", body: form, status: 400, code: access.CodeInvalidRequest, reason: "not in the URL"},
+		"question mark alone":                          {query: "?", body: form, status: 400, code: access.CodeInvalidRequest, reason: "not in the URL"},
+		"body of 16 KiB and one":                       {body: form + "&x=" + strings.Repeat("y", 16<<10), status: 400, code: access.CodeInvalidRequest, reason: "larger than 16384"},
+		"no Content-Type":                              {contentType: "none", body: form, status: 400, code: access.CodeInvalidRequest, reason: "Content-Type"},
+		"another Content-Type":                         {contentType: "text/plain", body: form, status: 400, code: access.CodeInvalidRequest, reason: "Content-Type"},
+		"malformed Content-Type":                       {contentType: "a/b/c", body: form, status: 400, code: access.CodeInvalidRequest, reason: "Content-Type"},
+		"another charset":                              {contentType: jsonType + "; charset=utf-16", body: `{}`, status: 400, code: access.CodeInvalidRequest, reason: "charset"},
+		"compressed":                                   {header: http.Header{"Content-Encoding": {"gzip"}}, body: form, status: 400, code: access.CodeInvalidRequest, reason: "Content-Encoding"},
+		"RFC 6749 section 5.2, no grant_type":          {body: "client_id=ID&client_secret=SECRET", status: 400, code: access.CodeInvalidRequest, reason: "grant_type is missing"},
+		"RFC 6749 section 5.2, unsupported_grant_type": {body: "grant_type=password&client_id=ID&client_secret=SECRET", status: 400, code: access.CodeUnsupportedGrantType, reason: "client_credentials"},
+		"RFC 8707 section 2, invalid_target":           {body: form + "&resource=https://else.example.com", status: 400, code: access.CodeInvalidTarget, reason: "astronomer-ee, second"},
+		"audience and resource differ":                 {body: form + "&resource=second&audience=astronomer-ee", status: 400, code: access.CodeInvalidTarget, reason: "not the same"},
+		"RFC 6749 section 5.2, invalid_scope, unknown": {body: form + "&scope=admin", status: 400, code: access.CodeInvalidScope, reason: "unknown scope"},
+		"RFC 6749 section 5.2, invalid_scope, wider":   {body: "grant_type=client_credentials&client_id=NARROW&client_secret=NARROWSECRET&scope=deploy", status: 400, code: access.CodeInvalidScope, reason: "only the scopes airflow:read"},
+		"RFC 6749 section 3.3, two spaces":             {body: form + "&scope=deploy++airflow:read", status: 400, code: access.CodeInvalidScope, reason: "unknown scope"},
+		"an unknown audience tells a stranger nothing": {body: "grant_type=client_credentials&audience=x&client_id=ID&client_secret=" + other, status: 401, code: access.CodeInvalidClient, reason: "not right"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -151,7 +152,7 @@ func TestTokenEndpoint(t *testing.T) {
 			if answer.TokenType != "Bearer" || answer.ExpiresIn != 86400 || answer.Scope != test.scope {
 				t.Errorf("answer %+v, want Bearer, 86400 and scope %q", answer, test.scope)
 			}
-			claims, refused := app.prove(t.Context(), answer.AccessToken)
+			claims, refused := app.authority.Verify(t.Context(), answer.AccessToken)
 			if refused != nil {
 				t.Fatal(refused)
 			}
@@ -223,7 +224,7 @@ func TestEverySigningAlgorithm(t *testing.T) {
 		t.Run(string(algorithm), func(t *testing.T) {
 			t.Parallel()
 			app := newTestApp(t, func(app *App) { app.signing.Algorithm = string(algorithm) })
-			if _, refused := app.prove(t.Context(), app.token(t, app.key)); refused != nil {
+			if _, refused := app.authority.Verify(t.Context(), app.token(t, app.key)); refused != nil {
 				t.Error(refused)
 			}
 			w := serve(t, &TokenHandler{app: app.App}, httptest.NewRequest("GET", pathJWKS, nil))
@@ -235,11 +236,11 @@ func TestEverySigningAlgorithm(t *testing.T) {
 }
 
 // expectError wants a refusal with status, code and a part of its description.
-func expectError(t *testing.T, w *httptest.ResponseRecorder, status int, code errorCode, part string) {
+func expectError(t *testing.T, w *httptest.ResponseRecorder, status int, code access.Code, part string) {
 	t.Helper()
 	var body struct {
-		Error       errorCode `json:"error"`
-		Description string    `json:"error_description"`
+		Error       access.Code `json:"error"`
+		Description string      `json:"error_description"`
 	}
 	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil {
 		t.Fatalf("status %d, body %q: %v", w.Code, w.Body, err)

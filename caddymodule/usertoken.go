@@ -2,22 +2,20 @@ package caddymodule
 
 import (
 	"bufio"
-	"errors"
 	"io"
 	"net"
 	"net/http"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/deploymentkeys/gateway/keystore"
+	"github.com/deploymentkeys/gateway/access"
 )
 
 // serveUserToken is POST /token: an access token for the user who is signed in to the site.
 func (h *TokenHandler) serveUserToken(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if err := CheckSameSite(r); err != nil {
-		return h.refuseUser(w, r, refuse(codeAccessDenied, err.Error()))
+		return h.refuseUser(w, r, access.Refuse(access.CodeAccessDenied, err.Error()))
 	}
 	user := signedIn(r)
 	if user == "" {
@@ -32,27 +30,27 @@ func (h *TokenHandler) serveUserToken(w http.ResponseWriter, r *http.Request, ne
 	}
 	if user == "" {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="`+defaultRealm+`"`)
-		return h.refuseUser(w, r, refuse(codeNone, "nobody is signed in: this site needs a directive for POST /token that signs users in, such as basic_auth"))
+		return h.refuseUser(w, r, access.Refuse(access.CodeNone, "nobody is signed in: this site needs a directive for POST /token that signs users in, such as basic_auth"))
 	}
-	if err := AcceptableUser(user); err != nil {
-		return h.refuseUser(w, r, refuse(codeAccessDenied, "this user can have no access token: "+err.Error()))
+	if err := access.AcceptableUser(user); err != nil {
+		return h.refuseUser(w, r, access.Refuse(access.CodeAccessDenied, "this user can have no access token: "+err.Error()))
 	}
-	raw, err := h.app.issueForUser(r.Context(), user)
+	raw, err := h.app.authority.IssueForUser(r.Context(), user)
 	if err != nil {
-		return h.refuseUser(w, r, unavailable(err))
+		return h.refuseUser(w, r, access.Unavailable(err))
 	}
 	metrics.userToken.passed.Inc()
-	return writeJSON(w, http.StatusOK, &tokenAnswer{
+	return access.WriteJSON(w, http.StatusOK, &tokenAnswer{
 		AccessToken: raw,
 		TokenType:   "Bearer",
-		ExpiresIn:   int64(h.app.userTokenLifetime.Seconds()),
+		ExpiresIn:   int64(h.app.authority.UserTokenLifetime.Seconds()),
 	})
 }
 
-func (h *TokenHandler) refuseUser(w http.ResponseWriter, r *http.Request, refused *refusal) error {
+func (h *TokenHandler) refuseUser(w http.ResponseWriter, r *http.Request, refused *access.Refusal) error {
 	h.app.refused(&metrics.userToken, refused, clientIP(r))
-	withoutBody(w, r)
-	return refused.write(w)
+	access.WithoutBody(w, r)
+	return refused.Write(w)
 }
 
 // SignedIn is the user whom the site has authenticated, by whatever Caddy has for that, or "". One who
@@ -62,7 +60,7 @@ func SignedIn(r *http.Request) (string, error) {
 	if user == "" {
 		return "", nil
 	}
-	if err := AcceptableUser(user); err != nil {
+	if err := access.AcceptableUser(user); err != nil {
 		return "", err
 	}
 	return user, nil
@@ -77,18 +75,6 @@ func signedIn(r *http.Request) string {
 	}
 	user, _ := repl.GetString("http.auth.user.id")
 	return user
-}
-
-// AcceptableUser refuses names that could be taken for somebody else's: that of a key, in sub, or
-// another user's, in a header whose ends are trimmed on the way.
-func AcceptableUser(user string) error {
-	switch {
-	case keystore.IsKeyID(user), user == userClient:
-		return errors.New("the name of the user is one that keys and clients have")
-	case strings.TrimSpace(user) != user:
-		return errors.New("the name of the user begins or ends with a space")
-	}
-	return keystore.ValidateUser(user)
 }
 
 // watchedWriter knows whether anything was answered.

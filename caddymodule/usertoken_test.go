@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -57,11 +58,11 @@ func TestUserToken(t *testing.T) {
 	if answer["token_type"] != "Bearer" || answer["expires_in"] != 3600.0 || w.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("%v, Cache-Control %q", answer, w.Header().Get("Cache-Control"))
 	}
-	claims, refused := app.prove(t.Context(), answer["access_token"].(string))
+	claims, refused := app.authority.Verify(t.Context(), answer["access_token"].(string))
 	if refused != nil {
 		t.Fatal(refused)
 	}
-	if claims.Subject != "alice" || claims.ClientID != userClient || claims.DeploymentID != "" || claims.Scope != "" ||
+	if claims.Subject != "alice" || claims.ClientID != access.UserClient || claims.DeploymentID != "" || claims.Scope != "" ||
 		claims.ExpiresAt.Sub(claims.IssuedAt) != time.Hour {
 		t.Errorf("claims %+v", claims)
 	}
@@ -116,25 +117,25 @@ func TestUserTokenRefusals(t *testing.T) {
 		user   string
 		header http.Header
 		status int // 0 is a token
-		code   errorCode
+		code   access.Code
 		reason string
 	}{
 		"curl":                           {user: "alice"},
 		"same origin":                    {user: "alice", header: http.Header{"Sec-Fetch-Site": {"same-origin"}, "Origin": {"https://auth.example.com"}}},
 		"same origin, an old browser":    {user: "alice", header: http.Header{"Origin": {"https://auth.example.com"}}},
-		"cross site":                     {user: "alice", header: http.Header{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example.net"}}, status: 403, code: codeAccessDenied, reason: "another site"},
-		"same site, another host":        {user: "alice", header: http.Header{"Sec-Fetch-Site": {"same-site"}}, status: 403, code: codeAccessDenied, reason: "another site"},
-		"another origin, an old browser": {user: "alice", header: http.Header{"Origin": {"https://evil.example.net"}}, status: 403, code: codeAccessDenied, reason: "another site"},
-		"origin null":                    {user: "alice", header: http.Header{"Origin": {"null"}}, status: 403, code: codeAccessDenied, reason: "another site"},
-		"origin with another port":       {user: "alice", header: http.Header{"Origin": {"https://auth.example.com:8443"}}, status: 403, code: codeAccessDenied, reason: "another site"},
-		"nobody":                         {status: 401, code: codeNone, reason: "nobody is signed in"},
+		"cross site":                     {user: "alice", header: http.Header{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example.net"}}, status: 403, code: access.CodeAccessDenied, reason: "another site"},
+		"same site, another host":        {user: "alice", header: http.Header{"Sec-Fetch-Site": {"same-site"}}, status: 403, code: access.CodeAccessDenied, reason: "another site"},
+		"another origin, an old browser": {user: "alice", header: http.Header{"Origin": {"https://evil.example.net"}}, status: 403, code: access.CodeAccessDenied, reason: "another site"},
+		"origin null":                    {user: "alice", header: http.Header{"Origin": {"null"}}, status: 403, code: access.CodeAccessDenied, reason: "another site"},
+		"origin with another port":       {user: "alice", header: http.Header{"Origin": {"https://auth.example.com:8443"}}, status: 403, code: access.CodeAccessDenied, reason: "another site"},
+		"nobody":                         {status: 401, code: access.CodeNone, reason: "nobody is signed in"},
 
-		"a user like a key, RFC 9068 section 5":    {user: app.key.ID, status: 403, code: codeAccessDenied, reason: "keys and clients"},
-		"a user like a client, RFC 9068 section 5": {user: userClient, status: 403, code: codeAccessDenied, reason: "keys and clients"},
-		"a user with a space before":               {user: " alice", status: 403, code: codeAccessDenied, reason: "space"},
-		"a user with a line break":                 {user: "alice\nX-Deployment-Id: x", status: 403, code: codeAccessDenied, reason: "control characters"},
-		"a user that is not UTF-8":                 {user: "alice\xff", status: 403, code: codeAccessDenied, reason: "not acceptable"},
-		"a long user":                              {user: strings.Repeat("a", 300), status: 403, code: codeAccessDenied, reason: "not acceptable"},
+		"a user like a key, RFC 9068 section 5":    {user: app.key.ID, status: 403, code: access.CodeAccessDenied, reason: "keys and clients"},
+		"a user like a client, RFC 9068 section 5": {user: access.UserClient, status: 403, code: access.CodeAccessDenied, reason: "keys and clients"},
+		"a user with a space before":               {user: " alice", status: 403, code: access.CodeAccessDenied, reason: "space"},
+		"a user with a line break":                 {user: "alice\nX-Deployment-Id: x", status: 403, code: access.CodeAccessDenied, reason: "control characters"},
+		"a user that is not UTF-8":                 {user: "alice\xff", status: 403, code: access.CodeAccessDenied, reason: "not acceptable"},
+		"a long user":                              {user: strings.Repeat("a", 300), status: 403, code: access.CodeAccessDenied, reason: "not acceptable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -177,7 +178,7 @@ func TestUserTokenIsNotHadForAToken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Run(name, func(t *testing.T) { expectError(t, w, 401, codeNone, "nobody is signed in") })
+		t.Run(name, func(t *testing.T) { expectError(t, w, 401, access.CodeNone, "nobody is signed in") })
 	}
 }
 
@@ -204,13 +205,13 @@ func TestUserActsByTheirRole(t *testing.T) {
 		t.Errorf("%d, the upstream gets %v", w.Code, header)
 	}
 	w, _ = request("POST", "/dep1/api")
-	expectError(t, w, 403, codeInsufficientScope, "needs the scope airflow:write")
+	expectError(t, w, 403, access.CodeInsufficientScope, "needs the scope airflow:write")
 	w, _ = request("GET", "/dep2/api")
-	expectError(t, w, 403, codeInsufficientScope, "alice is not a member of Deployment dep2")
+	expectError(t, w, 403, access.CodeInsufficientScope, "alice is not a member of Deployment dep2")
 	w, _ = request("GET", "/DEP1/api")
-	expectError(t, w, 403, codeInsufficientScope, "alice is not a member of this Deployment")
+	expectError(t, w, 403, access.CodeInsufficientScope, "alice is not a member of this Deployment")
 	w, _ = request("GET", "/")
-	expectError(t, w, 403, codeInsufficientScope, "a request is of no one Deployment")
+	expectError(t, w, 403, access.CodeInsufficientScope, "a request is of no one Deployment")
 
 	put("dep1", keystore.RoleEditor)
 	if w, _ = request("POST", "/dep1/api"); w.Code != 200 {
@@ -220,14 +221,14 @@ func TestUserActsByTheirRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	w, _ = request("GET", "/dep1/api")
-	expectError(t, w, 403, codeInsufficientScope, "not a member")
+	expectError(t, w, 403, access.CodeInsufficientScope, "not a member")
 
 	put("dep1", keystore.RoleAdmin)
 	if err := app.keys.RevokeDeploymentTokens(ctx, by, "dep1"); err != nil {
 		t.Fatal(err)
 	}
 	w, _ = request("GET", "/dep1/api")
-	expectError(t, w, 401, codeInvalidToken, "of the Deployment were revoked")
+	expectError(t, w, 401, access.CodeInvalidToken, "of the Deployment were revoked")
 	put("dep2", keystore.RoleViewer)
 	if w, _ = request("GET", "/dep2/api"); w.Code != 200 {
 		t.Errorf("in another Deployment than the one whose tokens were revoked: %s", w.Body)
@@ -236,7 +237,7 @@ func TestUserActsByTheirRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	w, _ = request("GET", "/dep2/api")
-	expectError(t, w, 401, codeInvalidToken, "all access tokens were revoked")
+	expectError(t, w, 401, access.CodeInvalidToken, "all access tokens were revoked")
 	raw = app.userToken(t, "alice")
 	if w, _ = request("GET", "/dep2/api"); w.Code != 200 {
 		t.Errorf("with a new token: %s", w.Body)
@@ -248,5 +249,5 @@ func TestUserTokenIsForNoRouteOfAnyDeployment(t *testing.T) {
 	app := newTestApp(t, nil)
 	r := httptest.NewRequest("GET", "/hub/v1", nil)
 	r.Header = bearer(app.userToken(t, "alice"))
-	expectError(t, serve(t, newAuth(app, func(h *Auth) { h.AnyDeployment = true }), r), 403, codeInsufficientScope, "of no one Deployment")
+	expectError(t, serve(t, newAuth(app, func(h *Auth) { h.Deployment, h.AnyDeployment = "", true }), r), 403, access.CodeInsufficientScope, "of no one Deployment")
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/deploymentkeys/gateway/caddymodule"
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -66,7 +66,7 @@ wrongly, or the gateway or its store could not be asked.
 			if err != nil {
 				return fail(cmd, exitUsage, err)
 			}
-			var explained caddymodule.Explanation
+			var explained access.Explanation
 			if err := json.Unmarshal(answer, &explained); err != nil {
 				return fail(cmd, exitUsage, fmt.Errorf("the answer of the admin endpoint is not what a gateway answers: %w", err))
 			}
@@ -123,7 +123,7 @@ func readToken(cmd *cobra.Command) (string, error) {
 }
 
 // writeExplanation writes an explanation for people.
-func writeExplanation(w io.Writer, e caddymodule.Explanation) error {
+func writeExplanation(w io.Writer, e access.Explanation) error {
 	table := newTable("CHECK", "RESULT", "DETAIL")
 	skipped := false
 	for _, check := range e.Checks {
@@ -148,7 +148,7 @@ func writeExplanation(w io.Writer, e caddymodule.Explanation) error {
 }
 
 // verdict is the last line: the verdict, and what a request is answered.
-func verdict(e caddymodule.Explanation, skipped bool) string {
+func verdict(e access.Explanation, skipped bool) string {
 	switch {
 	case e.Verdict != "accepted":
 		return plain(fmt.Sprintf("Verdict: %s. A request with this token is answered %d %s: %s.",

@@ -5,20 +5,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/deploymentkeys/gateway/caddymodule"
+	"github.com/deploymentkeys/gateway/access"
 )
 
 func TestWriteExplanation(t *testing.T) {
 	t.Parallel()
-	e := caddymodule.Explanation{
+	e := access.Explanation{
 		Verdict: "refused", Status: 401, Error: "invalid_token", Description: "the access token is refused: it has expired",
-		Checks: []caddymodule.ExplainedCheck{
+		Checks: []access.ExplainedCheck{
 			{Check: "form", Result: "passed"},
 			{Check: "signature", Result: "passed", Detail: "by the key k1"},
 			{Check: "time", Result: "failed", Detail: "expired\x1b[2J\nat noon"},
 			{Check: "scope", Result: "skipped"},
 		},
-		Token: &caddymodule.ExplainedToken{
+		Token: &access.ExplainedToken{
 			Algorithm: "ES256", KeyID: "k1", Subject: "key\t1", ExpiresAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		},
 	}

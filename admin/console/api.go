@@ -18,9 +18,8 @@ func (c *Console) newAPI() http.Handler {
 	api := &admin.API{
 		Prefix:   "/api",
 		Keystore: c.app.Keystore,
-		Tokens:   func() (admin.TokenService, error) { return c.app, nil },
+		Tokens:   func() (admin.TokenService, error) { return admin.TokensOf(c.app), nil },
 		Ready:    c.app.Ready,
-		Changed:  c.app.Announce,
 		Refused:  c.refused,
 		Logger:   c.logger,
 		Caller:   callerOf,

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/caddymodule"
 )
 
@@ -70,7 +71,7 @@ func (Console) CaddyModule() caddy.ModuleInfo {
 func (c *Console) Provision(ctx caddy.Context) error {
 	c.logger = ctx.Logger()
 	for i, user := range c.Administrators {
-		if err := caddymodule.AcceptableUser(user); err != nil {
+		if err := access.AcceptableUser(user); err != nil {
 			return fmt.Errorf("deployment_console: administrator: %w", err)
 		}
 		if strings.ContainsAny(user, "{}") {

@@ -47,8 +47,12 @@ func (h *Handle) Use(n *Node, release func()) {
 	metrics.nodes.started(h)
 }
 
-// Now returns the node. Its error wraps [keystore.ErrUnavailable].
+// Now returns the node. Its error wraps [keystore.ErrUnavailable]. A nil handle, of an app that was not provisioned, has
+// none.
 func (h *Handle) Now() (*Node, error) {
+	if h == nil {
+		return nil, errNotStarted
+	}
 	if n := h.node.Load(); n != nil {
 		return n, nil
 	}

@@ -36,6 +36,9 @@ type Node struct {
 func New(store keystore.Store, master []byte, onChange func(keystore.Event)) *Node {
 	store = timed(store, &metrics.store)
 	keys := keystore.New(store, master)
+	if onChange != nil {
+		keys.OnChange(onChange)
+	}
 	auditor := newAuditor()
 	view := keystore.NewView(keys, keystore.ViewOptions{Report: reportFollowing, Heard: auditor.heard})
 	auditor.keys, auditor.view = keys, view

@@ -1,4 +1,4 @@
-package caddymodule
+package access
 
 import (
 	"context"
@@ -66,7 +66,7 @@ func newCutoffWalk(t *testing.T, rt *rapid.T, file string) *cutoffWalk {
 	}
 	database := &walkDatabase{Store: store}
 	w := &cutoffWalk{
-		t: rt, database: database, gateway: newWalkNode(t, "A", database, DefaultMaxStaleness),
+		t: rt, database: database, gateway: newWalkNode(t, "A", database, 10*time.Second),
 		deployment: map[string]int{}, key: map[string]int{}, stamps: map[string]time.Time{},
 	}
 	w.other = keystore.New(database, []byte("a master secret of 32 bytes or so"))
@@ -123,15 +123,15 @@ func (w *cutoffWalk) actions() map[string]func(*rapid.T) {
 		issued := &cutoffToken{name: fmt.Sprintf("token %d", len(w.tokens)), number: w.number, issued: time.Now()}
 		var err error
 		if rapid.IntRange(0, 2).Draw(rt, "of a user") == 0 {
-			issued.raw, err = w.gateway.issueForUser(ctx, "bob")
+			issued.raw, err = w.gateway.IssueForUser(ctx, "bob")
 		} else {
 			issued.key = w.anyKey(rt)
-			current, readErr := w.gateway.node.View.Key(ctx, issued.key.ID, w.gateway.maxStaleness)
+			current, readErr := w.gateway.node.View.Key(ctx, issued.key.ID, w.gateway.MaxStaleness)
 			w.must(readErr)
-			issued.raw, _, err = w.gateway.issue(ctx, current, DefaultAudience, current.Scopes)
+			issued.raw, _, err = w.gateway.issue(ctx, current, "astronomer-ee", current.Scopes)
 		}
 		w.must(err)
-		verified, refused := w.gateway.prove(ctx, issued.raw)
+		verified, refused := w.gateway.Verify(ctx, issued.raw)
 		if refused != nil {
 			rt.Fatal(refused)
 		}
@@ -200,7 +200,7 @@ func (w *cutoffWalk) heard() {
 
 // check holds one token against the model, in a Deployment.
 func (w *cutoffWalk) check(rt *rapid.T, one *cutoffToken, id string) {
-	if time.Since(one.issued) > DefaultTokenLifetime-time.Hour {
+	if time.Since(one.issued) > 24*time.Hour-time.Hour {
 		return // it ends by itself
 	}
 	cutoff, why := w.all, "all"
@@ -221,7 +221,7 @@ func (w *cutoffWalk) check(rt *rapid.T, one *cutoffToken, id string) {
 	lives = lives && one.number > cutoff
 	_, refused := w.gateway.identify(context.Background(), credential{bearer: one.raw}, id)
 	switch {
-	case refused != nil && refused.code == codeUnavailable:
+	case refused != nil && refused.Code == CodeUnavailable:
 		rt.Fatalf("%s of step %d: %v", one.name, one.number, refused)
 	case lives && refused != nil:
 		rt.Fatalf("%s of step %d is refused, and the latest cutoff is that of step %d, of %s: %v", one.name, one.number, cutoff, why, refused)

@@ -1,38 +1,33 @@
-package caddymodule
+package access
 
 import (
-	"net/http"
 	"net/url"
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// checkPath refuses a request whose path has more than one reading, before anything is decided
+// CheckPath refuses a request whose path has more than one reading, before anything is decided
 // on it. Caddy's placeholders see a path decoded, its matchers see it cleaned as well, and the
 // upstream gets it as it came, to read as it likes: what is authorized has to be what the
-// upstream resolves. The path that the client sent is checked too where a rewrite has changed
-// it, since matchers and placeholders may have looked at that one.
-func checkPath(r *http.Request) *refusal {
-	if refused := checkURL(r.URL); refused != nil {
+// upstream resolves. original, which may be nil, is what the client sent where a rewrite has
+// changed it: matchers and placeholders may have looked at that one.
+func CheckPath(target, original *url.URL) *Refusal {
+	if refused := checkURL(target); refused != nil {
 		return refused
 	}
-	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && original.URL != nil {
-		if original.URL.Path != r.URL.Path || original.URL.RawPath != r.URL.RawPath {
-			return checkURL(original.URL)
-		}
+	if original != nil && (original.Path != target.Path || original.RawPath != target.RawPath) {
+		return checkURL(original)
 	}
 	return nil
 }
 
-func checkURL(u *url.URL) *refusal {
+func checkURL(u *url.URL) *Refusal {
 	if u.Opaque != "" || !strings.HasPrefix(u.Path, "/") {
-		return refuse(codeInvalidRequest, "the request target is not a path")
+		return Refuse(CodeInvalidRequest, "the request target is not a path")
 	}
-	if reason := secondReading(u.EscapedPath()); reason != "" {
-		return refuse(codeInvalidRequest, "the path has more than one reading: "+reason)
+	if reason := SecondReading(u.EscapedPath()); reason != "" {
+		return Refuse(CodeInvalidRequest, "the path has more than one reading: "+reason)
 	}
 	return nil
 }
@@ -41,10 +36,10 @@ func checkURL(u *url.URL) *refusal {
 // than twice by accident.
 const mostDecodings = 3
 
-// secondReading says what in a path, as it is sent, somebody else could read in another way, or
+// SecondReading says what in a path, as it is sent, somebody else could read in another way, or
 // "" when there is nothing. A server behind the gateway may decode more than once, so each
 // decoding has to be as plain as the path itself.
-func secondReading(path string) string {
+func SecondReading(path string) string {
 	if isPlain(path) {
 		return ""
 	}

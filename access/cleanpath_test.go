@@ -1,13 +1,10 @@
-package caddymodule
+package access
 
 import (
-	"context"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // Each path is as it stands in the request line.
@@ -77,7 +74,7 @@ func TestCheckPath(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.URL = u
-			expectRefusal(t, checkPath(r), codeInvalidRequest, test.reason)
+			expectRefusal(t, CheckPath(r.URL, nil), CodeInvalidRequest, test.reason)
 		})
 	}
 }
@@ -88,8 +85,7 @@ func TestCheckPathLooksAtTheOriginalPathToo(t *testing.T) {
 	t.Parallel()
 	original := httptest.NewRequest("GET", "/dep1/..;/dep2/api", nil)
 	r := httptest.NewRequest("GET", "/api", nil)
-	r = r.WithContext(context.WithValue(r.Context(), caddyhttp.OriginalRequestCtxKey, *original))
-	expectRefusal(t, checkPath(r), codeInvalidRequest, "dot segment")
+	expectRefusal(t, CheckPath(r.URL, original.URL), CodeInvalidRequest, "dot segment")
 }
 
 func TestCheckPathWantsAPath(t *testing.T) {
@@ -103,20 +99,20 @@ func TestCheckPathWantsAPath(t *testing.T) {
 			t.Parallel()
 			r := httptest.NewRequest("OPTIONS", "/", nil)
 			r.URL = u
-			expectRefusal(t, checkPath(r), codeInvalidRequest, "not a path")
+			expectRefusal(t, CheckPath(r.URL, nil), CodeInvalidRequest, "not a path")
 		})
 	}
 }
 
 // expectRefusal wants a refusal with a code and a part of its description, or none for "".
-func expectRefusal(t *testing.T, refused *refusal, code errorCode, part string) {
+func expectRefusal(t *testing.T, refused *Refusal, code Code, part string) {
 	t.Helper()
 	switch {
 	case part == "" && refused != nil:
 		t.Errorf("refused: %v", refused)
 	case part != "" && refused == nil:
 		t.Errorf("accepted, want %s: …%s…", code, part)
-	case part != "" && (refused.code != code || !strings.Contains(refused.description, part)):
+	case part != "" && (refused.Code != code || !strings.Contains(refused.Description, part)):
 		t.Errorf("refused with %v, want %s: …%s…", refused, code, part)
 	}
 }

@@ -1,4 +1,4 @@
-package caddymodule
+package access
 
 import (
 	"io"
@@ -6,9 +6,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2"
-
-	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -31,11 +28,11 @@ var overrideHeaders = [...]string{
 	"Script-Name", "X-Script-Name", "Path-Info",
 }
 
-// An identity is who a request is from, proven, and what they may do: a key, or a user.
-type identity struct {
-	keyID, user  string // one of them
-	deploymentID string
-	scopes       keystore.Scopes
+// An Identity is who a request is from, proven, and what they may do: a key, or a user.
+type Identity struct {
+	KeyID, User  string // one of them
+	DeploymentID string
+	Scopes       keystore.Scopes
 
 	// Of a key's identity: the key as the view has it, the second of Unix time in which it was found good,
 	// and whether that was by its previous secret.
@@ -45,42 +42,16 @@ type identity struct {
 }
 
 // identityOf is a key that may do this much.
-func identityOf(key *keystore.Key, scopes keystore.Scopes) identity {
-	return identity{keyID: key.ID, deploymentID: key.DeploymentID, scopes: scopes, key: key}
+func identityOf(key *keystore.Key, scopes keystore.Scopes) Identity {
+	return Identity{KeyID: key.ID, DeploymentID: key.DeploymentID, Scopes: scopes, key: key}
 }
 
 // allowedIPs are the addresses from which it may be used.
-func (id *identity) allowedIPs() keystore.AllowedIPs {
+func (id *Identity) allowedIPs() keystore.AllowedIPs {
 	if id.key == nil {
 		return nil
 	}
 	return id.key.AllowedIPs
-}
-
-// noteUse notes that a request was accepted from it. Of users nothing is noted.
-func (id *identity) noteUse(a *App, r *http.Request) {
-	if id.key == nil {
-		return
-	}
-	kind := node.RequestUse
-	if id.previousSecret {
-		kind |= node.PreviousSecretUse
-	}
-	a.used(id.key, kind, id.checkedAt, r)
-}
-
-// comeFrom says whether this credential may be used from the address of a client, as Caddy has it: that
-// of the connection, or the one that a trusted proxy tells.
-func (id *identity) comeFrom(r *http.Request) *refusal {
-	allowed := id.allowedIPs()
-	if len(allowed) == 0 {
-		return nil
-	}
-	ip := clientIP(r)
-	if allowedFrom(allowed, ip) {
-		return nil
-	}
-	return otherAddress(ip)
 }
 
 // allowedFrom is for keys with a limit. What is no IP address, such as that of a client on a socket, is
@@ -91,32 +62,27 @@ func allowedFrom(allowed keystore.AllowedIPs, clientIP string) bool {
 }
 
 // name is what later handlers and upstreams know them by.
-func (id *identity) name() string {
-	if id.user != "" {
-		return id.user
+func (id *Identity) Name() string {
+	if id.User != "" {
+		return id.User
 	}
-	return id.keyID
+	return id.KeyID
 }
 
 // checkTrailers refuses trailers that are announced and would be removed as headers: some servers add
-// trailers to the headers. Those that come unannounced are not passed on either: see attach.
-func checkTrailers(r *http.Request) *refusal {
+// trailers to the headers. Those that come unannounced are not passed on either: see SetHeaders.
+func checkTrailers(r *http.Request) *Refusal {
 	for name := range r.Trailer {
 		if isIdentityHeader(name) || isOverrideHeader(name) || strings.EqualFold(name, "Authorization") {
-			return refuse(codeInvalidRequest, "trailer "+name+" is not allowed")
+			return Refuse(CodeInvalidRequest, "trailer "+name+" is not allowed")
 		}
 	}
 	return nil
 }
 
-// attach tells the upstream who the request is from, and makes sure that nobody but the gateway
+// SetHeaders tells the upstream who the request is from, and makes sure that nobody but the gateway
 // does: every spelling of the identity headers is removed, also of those that get no value.
-func (id *identity) attach(r *http.Request, repl *caddy.Replacer, keepAuthorization bool) {
-	id.setHeaders(r, keepAuthorization)
-	id.setPlaceholders(repl)
-}
-
-func (id *identity) setHeaders(r *http.Request, keepAuthorization bool) {
+func (id *Identity) SetHeaders(r *http.Request, keepAuthorization bool) {
 	header := r.Header
 	removeReserved(header)
 	if r.Trailer != nil && r.Body != nil {
@@ -127,30 +93,15 @@ func (id *identity) setHeaders(r *http.Request, keepAuthorization bool) {
 	}
 	// One array for the three values; each slice has no room, so that whoever appends to one
 	// does not write into the next.
-	who, name := headerKey, id.name()
-	if id.user != "" {
+	who, name := headerKey, id.Name()
+	if id.User != "" {
 		who = headerUser
 	}
-	values := [...]string{id.deploymentID, name, id.scopes.String()}
+	values := [...]string{id.DeploymentID, name, id.Scopes.String()}
 	header[headerDeployment] = values[0:1:1]
 	header[who] = values[1:2:2]
 	header[headerScopes] = values[2:3:3]
 }
-
-func (id *identity) setPlaceholders(repl *caddy.Replacer) {
-	repl.Set("http.auth.user.id", id.name())
-	repl.Set("http.auth.user.deployment", id.deploymentID)
-	repl.Set("http.auth.user.scopes", scopeValues[id.scopes&keystore.AllScopes])
-}
-
-// scopeValues are the values of the placeholder, made once: a string in an interface is an
-// allocation.
-var scopeValues = func() (values [keystore.AllScopes + 1]any) {
-	for set := range values {
-		values[set] = keystore.Scopes(set).String()
-	}
-	return values
-}()
 
 // announcedBody is a body whose trailers are those that were announced, and so were looked at by
 // checkTrailers. net/http adds all that come at the end of the body to the announced ones, and
@@ -199,11 +150,11 @@ func removeReserved(header http.Header) {
 	}
 	delete(header, "Http2-Settings")
 
-	takeOutOfConnection(header, isIdentityHeader)
+	TakeOutOfConnection(header, isIdentityHeader)
 }
 
-// takeOutOfConnection removes the names of headers from Connection.
-func takeOutOfConnection(header http.Header, names func(string) bool) {
+// TakeOutOfConnection removes the names of headers from Connection.
+func TakeOutOfConnection(header http.Header, names func(string) bool) {
 	connection, ok := header["Connection"]
 	if !ok {
 		return
@@ -264,8 +215,8 @@ func fold(c byte) byte {
 	return '-'
 }
 
-// folded is a name as isOneOf compares it.
-func folded(name string) string {
+// FoldHeader is a name as isOneOf compares it.
+func FoldHeader(name string) string {
 	plain := []byte(name)
 	for i, c := range plain {
 		plain[i] = fold(c)

@@ -1,10 +1,9 @@
-package caddymodule
+package access
 
 import (
 	"context"
-	"net/http"
 
-	"github.com/deploymentkeys/gateway/caddymodule/node"
+	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/token"
 )
 
@@ -25,79 +24,64 @@ type Introspection struct {
 	DeploymentID string `json:"deployment_id,omitempty"` // for which the answer is
 }
 
-// introspect is POST /oauth/introspect (RFC 7662). A key learns of the tokens of its own Deployment,
-// and of those of users what they may do in it; any other is inactive to it (section 4).
-func (h *TokenHandler) introspect(r *http.Request, req clientRequest) (any, *refusal) {
-	key, refused := h.authenticate(r, req, node.RequestUse)
-	if refused != nil {
-		return nil, refused
+// IntrospectFor says to a key what an access token is good for in its Deployment; of one that is of another
+// Deployment, nothing.
+func (a *Authority) IntrospectFor(ctx context.Context, key *keystore.Key, raw string) (Introspection, *Refusal) {
+	verified, refused := a.Verify(ctx, raw)
+	var id Identity
+	if refused == nil {
+		id, refused = a.holder(ctx, &verified, key.DeploymentID)
 	}
-	raw, refused := tokenParameter(req.params)
-	if refused != nil {
-		refused.keyID = key.ID
-		return nil, refused
-	}
-	verified, id, refused := h.app.examine(r.Context(), raw, key.DeploymentID)
 	switch {
-	case refused != nil && refused.code == codeUnavailable:
-		return nil, refused
-	case refused != nil || id.deploymentID != key.DeploymentID || id.scopes == 0:
+	case refused != nil && refused.Code == CodeUnavailable:
+		return Introspection{}, refused
+	case refused != nil || id.DeploymentID != key.DeploymentID || id.Scopes == 0:
 		return Introspection{}, nil
 	}
-	return introspection(verified, id), nil
-}
-
-// examine proves a token and says what its holder may do now in a Deployment.
-func (a *App) examine(ctx context.Context, raw, deployment string) (*token.Verified, identity, *refusal) {
-	verified, refused := a.prove(ctx, raw)
-	if refused != nil {
-		return nil, identity{}, refused
-	}
-	id, refused := a.holder(ctx, &verified, deployment)
-	return &verified, id, refused
+	return introspection(&verified, id), nil
 }
 
 // Introspect says of any access token what it is good for, in a Deployment if one is given. Of a user's
 // token it says with none given no more than that the token is alive. The error wraps
 // [keystore.ErrUnavailable].
-func (a *App) Introspect(ctx context.Context, raw, deployment string) (Introspection, error) {
-	verified, refused := a.prove(ctx, raw)
-	var id identity
+func (a *Authority) Introspect(ctx context.Context, raw, deployment string) (Introspection, error) {
+	verified, refused := a.Verify(ctx, raw)
+	var id Identity
 	switch {
 	case refused != nil:
-	case verified.ClientID == userClient && deployment == "":
-		id.user = verified.Subject
+	case verified.ClientID == UserClient && deployment == "":
+		id.User = verified.Subject
 		refused = a.userTokenAlive(ctx, &verified)
 	default:
 		id, refused = a.holder(ctx, &verified, deployment)
-		if refused == nil && (id.scopes == 0 || deployment != "" && id.deploymentID != deployment) {
+		if refused == nil && (id.Scopes == 0 || deployment != "" && id.DeploymentID != deployment) {
 			return Introspection{}, nil
 		}
 	}
 	switch {
 	case refused == nil:
 		return introspection(&verified, id), nil
-	case refused.code == codeUnavailable:
-		return Introspection{}, refused.cause
+	case refused.Code == CodeUnavailable:
+		return Introspection{}, refused.Cause
 	}
 	return Introspection{}, nil
 }
 
 // userTokenAlive is userAlive for those who have no node at hand.
-func (a *App) userTokenAlive(ctx context.Context, verified *token.Verified) *refusal {
-	n, err := a.node.Node(ctx)
+func (a *Authority) userTokenAlive(ctx context.Context, verified *token.Verified) *Refusal {
+	n, err := a.Node.Node(ctx)
 	if err != nil {
-		return unavailable(err)
+		return Unavailable(err)
 	}
 	return a.userAlive(ctx, n, verified)
 }
 
-func introspection(verified *token.Verified, id identity) Introspection {
+func introspection(verified *token.Verified, id Identity) Introspection {
 	return Introspection{
 		Active:       true,
-		Scope:        id.scopes.String(),
+		Scope:        id.Scopes.String(),
 		ClientID:     verified.ClientID,
-		Username:     id.user,
+		Username:     id.User,
 		TokenType:    "Bearer",
 		ExpiresAt:    verified.ExpiresAt.Unix(),
 		IssuedAt:     verified.IssuedAt.Unix(),
@@ -105,6 +89,6 @@ func introspection(verified *token.Verified, id identity) Introspection {
 		Audience:     verified.Audience,
 		Issuer:       verified.Issuer,
 		ID:           verified.ID,
-		DeploymentID: id.deploymentID,
+		DeploymentID: id.DeploymentID,
 	}
 }

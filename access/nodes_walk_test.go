@@ -1,4 +1,4 @@
-package caddymodule
+package access
 
 import (
 	"context"
@@ -93,7 +93,7 @@ func (w *nodesWalk) begins(t *testing.T) {
 	}
 	w.running.Wait()
 	for _, node := range w.nodes {
-		if _, err := node.ring(context.Background()); err != nil {
+		if _, err := node.Ring(context.Background()); err != nil {
 			w.t.Fatal(err)
 		}
 	}
@@ -198,7 +198,7 @@ func (w *nodesWalk) exchange(node *walkNode, c *walkCredential) {
 		key, _, err := node.authenticate(context.Background(), c.key, c.secret)
 		raw := ""
 		if err == nil {
-			raw, _, err = node.issue(context.Background(), key, DefaultAudience, key.Scopes)
+			raw, _, err = node.issue(context.Background(), key, "astronomer-ee", key.Scopes)
 		}
 		q.answer = accepted
 		switch {
@@ -217,7 +217,7 @@ func (w *nodesWalk) exchange(node *walkNode, c *walkCredential) {
 func (w *nodesWalk) userToken(node *walkNode, user, deployment string) {
 	w.running.Go(func() {
 		began := time.Now()
-		if raw, err := node.issueForUser(context.Background(), user); err == nil {
+		if raw, err := node.IssueForUser(context.Background(), user); err == nil {
 			w.addToken(node, &walkCredential{name: "token of " + user, deployment: deployment, user: user, raw: raw, began: began})
 		}
 	})
@@ -261,10 +261,10 @@ func (w *nodesWalk) ask(node *walkNode, c *walkCredential, wrong func(*question,
 		switch {
 		case refusal == nil:
 			q.answer = accepted
-		case refusal.code == codeUnavailable:
-			q.answer, q.reason = unknown, fmt.Sprint(refusal.cause)
+		case refusal.Code == CodeUnavailable:
+			q.answer, q.reason = unknown, fmt.Sprint(refusal.Cause)
 		default:
-			q.answer, q.reason = refused, refusal.description
+			q.answer, q.reason = refused, refusal.Description
 		}
 		w.judge(q, wrong)
 	})

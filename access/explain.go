@@ -1,4 +1,4 @@
-package caddymodule
+package access
 
 import (
 	"context"
@@ -12,46 +12,46 @@ import (
 	"github.com/deploymentkeys/gateway/token"
 )
 
-// A check is one of the things that an access token has to pass, in their order. Refusals name the
+// A Check is one of the things that an access token has to pass, in their order. Refusals name the
 // one that they come from.
-type check string
+type Check string
 
 const (
-	checkForm       check = "form"       // it is a signed JWT as this gateway writes them
-	checkSignature  check = "signature"  // one of the signing keys has signed it
-	checkClaims     check = "claims"     // it says all that is needed, in the right types
-	checkIssuer     check = "issuer"     // iss is this gateway's
-	checkAudience   check = "audience"   // aud is one of those configured
-	checkTime       check = "time"       // it is not expired, and not of the future
-	checkHolder     check = "holder"     // its key is there, or its user is a member of the Deployment
-	checkRevocation check = "revocation" // neither it was revoked, nor all of its key, its Deployment, or the gateway
-	checkDeployment check = "deployment" // it is of the Deployment that a request is for
-	checkScope      check = "scope"      // it may do what a request needs
+	CheckForm       Check = "form"       // it is a signed JWT as this gateway writes them
+	CheckSignature  Check = "signature"  // one of the signing keys has signed it
+	CheckClaims     Check = "claims"     // it says all that is needed, in the right types
+	CheckIssuer     Check = "issuer"     // iss is this gateway's
+	CheckAudience   Check = "audience"   // aud is one of those configured
+	CheckTime       Check = "time"       // it is not expired, and not of the future
+	CheckHolder     Check = "holder"     // its key is there, or its user is a member of the Deployment
+	CheckRevocation Check = "revocation" // neither it was revoked, nor all of its key, its Deployment, or the gateway
+	CheckDeployment Check = "deployment" // it is of the Deployment that a request is for
+	CheckScope      Check = "scope"      // it may do what a request needs
 
 	// checkAddress comes after checkRevocation, where it matters: most keys are allowed from everywhere.
-	checkAddress check = "address" // its key allows the address that a request comes from
+	CheckAddress Check = "address" // its key allows the address that a request comes from
 )
 
-var allChecks = [...]check{
-	checkForm, checkSignature, checkClaims, checkIssuer, checkAudience, checkTime,
-	checkHolder, checkRevocation, checkDeployment, checkScope,
+var allChecks = [...]Check{
+	CheckForm, CheckSignature, CheckClaims, CheckIssuer, CheckAudience, CheckTime,
+	CheckHolder, CheckRevocation, CheckDeployment, CheckScope,
 }
 
 // checkOf is the check from which an error of [token.Verifier.Verify] comes.
-func checkOf(err error) check {
+func checkOf(err error) Check {
 	switch {
 	case errors.Is(err, token.ErrAlgorithm), errors.Is(err, token.ErrUnknownKey), errors.Is(err, token.ErrSignature):
-		return checkSignature
+		return CheckSignature
 	case errors.Is(err, token.ErrClaims):
-		return checkClaims
+		return CheckClaims
 	case errors.Is(err, token.ErrIssuer):
-		return checkIssuer
+		return CheckIssuer
 	case errors.Is(err, token.ErrAudience):
-		return checkAudience
+		return CheckAudience
 	case errors.Is(err, token.ErrExpired), errors.Is(err, token.ErrNotYetValid):
-		return checkTime
+		return CheckTime
 	}
-	return checkForm
+	return CheckForm
 }
 
 // An Explanation says which checks an access token passes, and how a request with it is answered.
@@ -98,17 +98,17 @@ type ExplainedToken struct {
 
 // Explain says how a token fares in every check. deployment, need and the address from are of the
 // request that it is for; what is not given ("", 0, the zero Addr) is not checked.
-func (a *App) Explain(ctx context.Context, raw, deployment string, need keystore.Scopes, from netip.Addr) Explanation {
-	e := &explaining{results: make(map[check]ExplainedCheck, len(allChecks)+1)}
+func (a *Authority) Explain(ctx context.Context, raw, deployment string, need keystore.Scopes, from netip.Addr) Explanation {
+	e := &explaining{results: make(map[Check]ExplainedCheck, len(allChecks)+1)}
 	if from.IsValid() {
-		e.skipped(checkAddress, "")
+		e.skipped(CheckAddress, "")
 	}
 	said, err := token.Peek(raw)
 	if said.Type != "" || err == nil {
 		e.token = showToken(said)
 	}
 	if err != nil {
-		e.unread = &refusal{code: codeInvalidToken, check: checkOf(err), cause: err, description: tokenRefusal(err).description}
+		e.unread = &Refusal{Code: CodeInvalidToken, Check: checkOf(err), Cause: err, Description: tokenRefusal(err).Description}
 	}
 	verified := a.explainToken(ctx, e, raw)
 	if verified != nil {
@@ -119,23 +119,23 @@ func (a *App) Explain(ctx context.Context, raw, deployment string, need keystore
 
 // explainToken does the checks of the token alone. It returns what the token says if that is proven,
 // even if it is refused: there may be more than one reason.
-func (a *App) explainToken(ctx context.Context, e *explaining, raw string) *token.Verified {
-	verified, refused := a.prove(ctx, raw)
+func (a *Authority) explainToken(ctx context.Context, e *explaining, raw string) *token.Verified {
+	verified, refused := a.Verify(ctx, raw)
 	if refused != nil {
 		// In an outage, what can be said without the signing keys.
-		if refused.check == "" && e.unread != nil {
+		if refused.Check == "" && e.unread != nil {
 			refused = e.unread
-		} else if refused.check == "" {
-			refused.check = checkSignature
+		} else if refused.Check == "" {
+			refused.Check = CheckSignature
 		}
 		e.failed(refused)
 		for _, earlier := range allChecks {
-			if earlier == refused.check {
+			if earlier == refused.Check {
 				break
 			}
 			e.passed(earlier, "")
 		}
-		proven, ok := token.ProvenToken(refused.cause)
+		proven, ok := token.ProvenToken(refused.Cause)
 		if !ok {
 			return nil
 		}
@@ -145,107 +145,107 @@ func (a *App) explainToken(ctx context.Context, e *explaining, raw string) *toke
 			e.passed(c, "")
 		}
 	}
-	e.detail(checkSignature, "by the key "+verified.KeyID)
-	e.detail(checkIssuer, verified.Issuer)
-	e.detail(checkAudience, verified.Audience)
-	e.detail(checkTime, "valid until "+verified.ExpiresAt.Format(time.RFC3339))
+	e.detail(CheckSignature, "by the key "+verified.KeyID)
+	e.detail(CheckIssuer, verified.Issuer)
+	e.detail(CheckAudience, verified.Audience)
+	e.detail(CheckTime, "valid until "+verified.ExpiresAt.Format(time.RFC3339))
 	return &verified
 }
 
 // explainHolder does the checks of what hangs on the token, and of the request.
-func (a *App) explainHolder(ctx context.Context, e *explaining, verified *token.Verified, deployment string, need keystore.Scopes, from netip.Addr) {
-	user := verified.ClientID == userClient
+func (a *Authority) explainHolder(ctx context.Context, e *explaining, verified *token.Verified, deployment string, need keystore.Scopes, from netip.Addr) {
+	user := verified.ClientID == UserClient
 	if user && deployment == "" {
-		e.skipped(checkHolder, "user "+verified.Subject+": say for which Deployment a request is")
-		e.skipped(checkDeployment, "a user's token is of none")
-		e.skipped(checkScope, "")
+		e.skipped(CheckHolder, "user "+verified.Subject+": say for which Deployment a request is")
+		e.skipped(CheckDeployment, "a user's token is of none")
+		e.skipped(CheckScope, "")
 		if refused := a.userTokenAlive(ctx, verified); refused != nil {
 			e.failed(refused)
 			return
 		}
-		e.passed(checkRevocation, "")
+		e.passed(CheckRevocation, "")
 		return
 	}
 	id, refused := a.holder(ctx, verified, deployment)
 	if refused != nil {
-		if refused.check == "" {
-			refused.check = checkHolder
+		if refused.Check == "" {
+			refused.Check = CheckHolder
 		}
 		e.failed(refused)
-		if refused.check == checkRevocation && !user {
-			e.passed(checkHolder, "key "+verified.ClientID)
+		if refused.Check == CheckRevocation && !user {
+			e.passed(CheckHolder, "key "+verified.ClientID)
 		}
 		return
 	}
 	if user {
-		e.passed(checkHolder, "user "+id.user+", a member of Deployment "+id.deploymentID)
+		e.passed(CheckHolder, "user "+id.User+", a member of Deployment "+id.DeploymentID)
 	} else {
-		e.passed(checkHolder, "key "+id.keyID+" of Deployment "+id.deploymentID)
+		e.passed(CheckHolder, "key "+id.KeyID+" of Deployment "+id.DeploymentID)
 	}
-	e.passed(checkRevocation, "")
+	e.passed(CheckRevocation, "")
 	e.address(id, from)
 	switch {
 	case deployment == "":
-		e.skipped(checkDeployment, "say for which Deployment a request is")
-	case id.deploymentID != deployment:
-		e.failed(otherDeployment(id, deployment))
+		e.skipped(CheckDeployment, "say for which Deployment a request is")
+	case id.DeploymentID != deployment:
+		e.failed(OtherDeployment(id, deployment))
 	default:
-		e.passed(checkDeployment, deployment)
+		e.passed(CheckDeployment, deployment)
 	}
 	switch {
 	case need == 0:
-		e.skipped(checkScope, "say which scopes a request needs; the token has: "+id.scopes.String())
-	case !id.scopes.Has(need):
+		e.skipped(CheckScope, "say which scopes a request needs; the token has: "+id.Scopes.String())
+	case !id.Scopes.Has(need):
 		e.failed(missingScope(id, need))
 	default:
-		e.passed(checkScope, id.scopes.String())
+		e.passed(CheckScope, id.Scopes.String())
 	}
 }
 
 // explaining collects what the checks say.
 type explaining struct {
-	results map[check]ExplainedCheck
+	results map[Check]ExplainedCheck
 	token   *ExplainedToken
-	unread  *refusal // why the token is refused that needs no key to see; or nil
-	first   *refusal // the answer to a request: that of the first check that is not passed
+	unread  *Refusal // why the token is refused that needs no key to see; or nil
+	first   *Refusal // the answer to a request: that of the first check that is not passed
 }
 
-func (e *explaining) passed(c check, detail string)  { e.set(c, "passed", detail) }
-func (e *explaining) skipped(c check, detail string) { e.set(c, "skipped", detail) }
+func (e *explaining) passed(c Check, detail string)  { e.set(c, "passed", detail) }
+func (e *explaining) skipped(c Check, detail string) { e.set(c, "skipped", detail) }
 
-func (e *explaining) failed(refused *refusal) {
-	result, detail := "failed", refused.description
-	if refused.code == codeUnavailable {
+func (e *explaining) failed(refused *Refusal) {
+	result, detail := "failed", refused.Description
+	if refused.Code == CodeUnavailable {
 		result = "unknown"
 	}
 	// To an operator the reason is told that a stranger is not.
-	if refused.cause != nil {
-		detail = refused.cause.Error()
+	if refused.Cause != nil {
+		detail = refused.Cause.Error()
 	}
-	e.set(refused.check, result, detail)
+	e.set(refused.Check, result, detail)
 	if e.first == nil {
 		e.first = refused
 	}
 }
 
 // address is the check of where a request comes from.
-func (e *explaining) address(id identity, from netip.Addr) {
+func (e *explaining) address(id Identity, from netip.Addr) {
 	switch {
 	case from.IsValid() && !id.allowedIPs().Allow(from):
 		e.failed(otherAddress(from.String()))
 	case from.IsValid():
-		e.passed(checkAddress, from.String())
+		e.passed(CheckAddress, from.String())
 	case len(id.allowedIPs()) != 0:
-		e.skipped(checkAddress, "say from which address a request comes; the key allows: "+strings.Trim(fmt.Sprint(id.allowedIPs()), "[]"))
+		e.skipped(CheckAddress, "say from which address a request comes; the key allows: "+strings.Trim(fmt.Sprint(id.allowedIPs()), "[]"))
 	}
 }
 
-func (e *explaining) set(c check, result, detail string) {
+func (e *explaining) set(c Check, result, detail string) {
 	e.results[c] = ExplainedCheck{Check: string(c), Result: result, Detail: detail}
 }
 
 // detail adds to a check that was passed.
-func (e *explaining) detail(c check, detail string) {
+func (e *explaining) detail(c Check, detail string) {
 	if result := e.results[c]; result.Result == "passed" {
 		e.passed(c, detail)
 	}
@@ -255,11 +255,11 @@ func (e *explaining) explanation() Explanation {
 	explained := Explanation{Verdict: "accepted", Token: e.token}
 	if e.first != nil {
 		explained.Verdict = "refused"
-		if e.first.code == codeUnavailable {
+		if e.first.Code == CodeUnavailable {
 			explained.Verdict = "unknown"
 		}
-		explained.Status, explained.Error = statusOf[e.first.code], string(e.first.code)
-		explained.Description = printable(e.first.description)
+		explained.Status, explained.Error = statusOf[e.first.Code], string(e.first.Code)
+		explained.Description = Printable(e.first.Description)
 	}
 	for _, c := range allChecks {
 		result, done := e.results[c]
@@ -267,7 +267,7 @@ func (e *explaining) explanation() Explanation {
 			result = ExplainedCheck{Check: string(c), Result: "skipped"}
 		}
 		explained.Checks = append(explained.Checks, result)
-		if address, done := e.results[checkAddress]; done && c == checkRevocation {
+		if address, done := e.results[CheckAddress]; done && c == CheckRevocation {
 			explained.Checks = append(explained.Checks, address)
 		}
 	}

@@ -1,4 +1,4 @@
-package caddymodule
+package access
 
 import (
 	"encoding/base64"
@@ -68,10 +68,10 @@ func FuzzAuthorization(f *testing.F) {
 		if got != (credential{}) {
 			t.Fatalf("refused, and yet %+v", got)
 		}
-		if refused.code != codeInvalidRequest && refused.code != codeNone {
-			t.Fatalf("refused with %q", refused.code)
+		if refused.Code != CodeInvalidRequest && refused.Code != CodeNone {
+			t.Fatalf("refused with %q", refused.Code)
 		}
-		said := refused.description
+		said := refused.Description
 		if schemeOnly.MatchString(header) {
 			scheme, _, _ := strings.Cut(header, " ")
 			said = strings.Replace(said, "the scheme "+scheme+" is", "the scheme X is", 1)

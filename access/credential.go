@@ -1,4 +1,4 @@
-package caddymodule
+package access
 
 import (
 	"encoding/base64"
@@ -22,45 +22,45 @@ const longestScheme = 16
 
 // malformedBearer is the answer when what follows the word Bearer can be no token of any kind.
 // That is looked at once a token was refused, since it costs as much as to remember one.
-func (c credential) malformedBearer() *refusal {
-	if c.basic || isToken68(c.bearer) {
+func (c credential) malformedBearer() *Refusal {
+	if c.basic || IsToken68(c.bearer) {
 		return nil
 	}
-	return refuse(codeInvalidRequest, "the Authorization header is malformed: want Bearer <access token>")
+	return Refuse(CodeInvalidRequest, "the Authorization header is malformed: want Bearer <access token>")
 }
 
 // readCredential reads the one Authorization header of a request to an upstream. A scheme that
 // is not accepted here is the same as no credentials (RFC 6750 section 3.1).
-func readCredential(header http.Header, acceptBasic bool) (credential, *refusal) {
+func readCredential(header http.Header, acceptBasic bool) (credential, *Refusal) {
 	values := header["Authorization"]
 	switch len(values) {
 	case 0:
-		return credential{}, refuse(codeNone, "no credentials: send the header Authorization: Bearer <access token>")
+		return credential{}, Refuse(CodeNone, "no credentials: send the header Authorization: Bearer <access token>")
 	case 1:
 	default:
-		return credential{}, refuse(codeInvalidRequest, "more than one Authorization header")
+		return credential{}, Refuse(CodeInvalidRequest, "more than one Authorization header")
 	}
 	scheme, rest, found := strings.Cut(values[0], " ")
 	rest = strings.TrimLeft(rest, " ") // RFC 9110 section 11.4: one space or more
 	switch {
 	case !isHeaderToken(scheme):
-		return credential{}, refuse(codeInvalidRequest, "the Authorization header is malformed: want Bearer <access token>")
+		return credential{}, Refuse(CodeInvalidRequest, "the Authorization header is malformed: want Bearer <access token>")
 	case (!found || len(scheme) > longestScheme) && !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "Basic"):
 		// Some documents of old show the token alone. It must not be repeated as if it were a scheme.
-		return credential{}, refuse(codeInvalidRequest, "the Authorization header has no scheme: want the word Bearer, a space, and the access token")
+		return credential{}, Refuse(CodeInvalidRequest, "the Authorization header has no scheme: want the word Bearer, a space, and the access token")
 	case strings.EqualFold(scheme, "Bearer"):
 		return credential{bearer: rest}, nil
 	case strings.EqualFold(scheme, "Basic") && acceptBasic:
 		user, password, ok := decodeBasic(rest)
 		if !ok {
-			return credential{}, refuse(codeInvalidRequest, "the Authorization header is malformed: want Basic and base64 of user:password")
+			return credential{}, Refuse(CodeInvalidRequest, "the Authorization header is malformed: want Basic and base64 of user:password")
 		}
 		if strings.HasPrefix(password, keystore.SecretPrefix) {
 			return credential{keyID: user, secret: password, basic: true}, nil
 		}
 		return credential{bearer: password, basic: true}, nil
 	default:
-		return credential{}, refuse(codeNone, "the scheme "+scheme+" is not accepted here: send the header Authorization: Bearer <access token>")
+		return credential{}, Refuse(CodeNone, "the scheme "+scheme+" is not accepted here: send the header Authorization: Bearer <access token>")
 	}
 }
 
@@ -80,8 +80,8 @@ func decodeBasic(token68 string) (user, password string, ok bool) {
 // accepted.
 const maxBasic = 16 << 10
 
-// isToken68 is the b64token of RFC 6750 section 2.1, token68 in RFC 9110 section 11.2.
-func isToken68(s string) bool {
+// IsToken68 is the b64token of RFC 6750 section 2.1, token68 in RFC 9110 section 11.2.
+func IsToken68(s string) bool {
 	for len(s) > 0 && s[len(s)-1] == '=' {
 		s = s[:len(s)-1]
 	}

@@ -1,8 +1,7 @@
-package caddymodule
+package access
 
 import (
 	"fmt"
-	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -125,7 +124,7 @@ func FuzzSecondReading(f *testing.F) {
 			return
 		}
 		path, _, _ = strings.Cut(path, "?")
-		refused := checkPath(&http.Request{URL: target})
+		refused := CheckPath(target, nil)
 		if harmlessBy.MatchString(path) && refused != nil {
 			t.Fatalf("%q is refused: %v", path, refused)
 		}

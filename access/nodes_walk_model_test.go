@@ -1,4 +1,4 @@
-package caddymodule
+package access
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package caddymodule
+package access
 
 import (
 	"encoding/base64"
@@ -88,7 +88,7 @@ func FuzzTokenRequest(f *testing.F) {
 		if is(withSecondAuthorization) {
 			r.Header.Add("Authorization", authorization)
 		}
-		got, refused := readClientRequest(httptest.NewRecorder(), r)
+		got, refused := ReadClientRequest(httptest.NewRecorder(), r)
 
 		kind, known := mediaTypeBy(contentType)
 		if !known {
@@ -98,10 +98,10 @@ func FuzzTokenRequest(f *testing.F) {
 			}
 			kind = mediaTypeWithout(contentType)
 		}
-		want := clientRequest{}
+		want := ClientRequest{}
 		ok := query == "" && !is(withQuestionMark) && !is(withSecondContentType) && !is(withEncoding) && len(body) <= 16<<10
 		if ok {
-			want.params, ok = readBodyBy(kind, body)
+			want.Params, ok = readBodyBy(kind, body)
 		}
 		if ok {
 			ok = readClientBy(&want, r.Header["Authorization"])
@@ -110,12 +110,12 @@ func FuzzTokenRequest(f *testing.F) {
 			t.Fatalf("%+v, refused %v; the second reading accepts it: %t", got, refused, ok)
 		}
 		if refused != nil {
-			if len(refused.description) > 1_000 || refused.code != codeInvalidRequest && refused.code != codeInvalidClient {
-				t.Fatalf("refused with %q: %s", refused.code, refused.description)
+			if len(refused.Description) > 1_000 || refused.Code != CodeInvalidRequest && refused.Code != CodeInvalidClient {
+				t.Fatalf("refused with %q: %s", refused.Code, refused.Description)
 			}
 			return
 		}
-		if got.clientID != want.clientID || got.clientSecret != want.clientSecret || got.basic != want.basic || !maps.Equal(got.params, want.params) {
+		if got.ClientID != want.ClientID || got.ClientSecret != want.ClientSecret || got.Basic != want.Basic || !maps.Equal(got.Params, want.Params) {
 			t.Fatalf("%+v, the second reading is %+v", got, want)
 		}
 	})
@@ -149,8 +149,8 @@ func mediaTypeWithout(text string) string {
 
 // readBodyBy reads a body by the rules: JSON is one object without anything twice, whose known members are texts; a form
 // has no name twice.
-func readBodyBy(kind, body string) (parameters, bool) {
-	params := make(parameters)
+func readBodyBy(kind, body string) (Parameters, bool) {
+	params := make(Parameters)
 	switch kind {
 	case "application/json":
 		object, ok := strictjsontest.Read(body)
@@ -208,9 +208,9 @@ func decodeFormBy(text string) (string, bool) {
 }
 
 // readClientBy finds the credentials: none, in the body, or in the one Authorization, which is Basic and canonical.
-func readClientBy(r *clientRequest, authorization []string) bool {
+func readClientBy(r *ClientRequest, authorization []string) bool {
 	if len(authorization) == 0 {
-		r.clientID, r.clientSecret = r.params["client_id"], r.params["client_secret"]
+		r.ClientID, r.ClientSecret = r.Params["client_id"], r.Params["client_secret"]
 		return true
 	}
 	parts := basicBy.FindStringSubmatch(authorization[0])
@@ -220,10 +220,10 @@ func readClientBy(r *clientRequest, authorization []string) bool {
 	user, password, ok := readBasicBy(parts[1])
 	id, okID := decodeFormBy(user)
 	secret, okSecret := decodeFormBy(password)
-	if !ok || !okID || !okSecret || r.params["client_secret"] != "" || r.params["client_id"] != "" && r.params["client_id"] != id {
+	if !ok || !okID || !okSecret || r.Params["client_secret"] != "" || r.Params["client_id"] != "" && r.Params["client_id"] != id {
 		return false
 	}
-	r.clientID, r.clientSecret, r.basic = id, secret, true
+	r.ClientID, r.ClientSecret, r.Basic = id, secret, true
 	return true
 }
 

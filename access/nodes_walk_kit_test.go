@@ -1,4 +1,4 @@
-package caddymodule
+package access
 
 import (
 	"context"
@@ -6,8 +6,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/keystore"
@@ -189,7 +187,7 @@ func (l *link) Close() error { return nil }
 
 // A walkNode is a gateway as far as it decides on credentials.
 type walkNode struct {
-	*App
+	*Authority
 	name  string
 	link  *link
 	node  *node.Node
@@ -199,29 +197,24 @@ type walkNode struct {
 func newWalkNode(t testing.TB, name string, database *walkDatabase, maxStaleness time.Duration) *walkNode {
 	t.Helper()
 	l := &link{walkDatabase: database}
-	app := &App{
-		Audiences: []string{DefaultAudience}, SigningAlgorithm: string(token.EdDSA),
-		issuer: "https://auth.example.com", logger: zap.NewNop(), faults: zap.NewNop(), node: node.NewHandle(),
-	}
-	if err := app.provisionTimes(); err != nil {
-		t.Fatal(err)
-	}
-	app.maxStaleness = maxStaleness
-	verifier, err := token.NewVerifier(token.Options{Issuer: app.issuer, Audiences: app.Audiences})
+	handle := node.NewHandle()
+	authority, err := New(Options{
+		Node: handle, Issuer: "https://auth.example.com", Audiences: []string{"astronomer-ee"},
+		TokenLifetime: 24 * time.Hour, UserTokenLifetime: 24 * time.Hour, MaxStaleness: maxStaleness,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	app.verifier = verifier
 	n := node.New(l, []byte("a master secret of 32 bytes or so"), nil)
-	app.node.Use(n, func() { _ = n.Destruct() })
-	if err := n.Maintain(context.Background(), app.signing); err != nil {
+	handle.Use(n, func() { _ = n.Destruct() })
+	if err := n.Maintain(context.Background(), keystore.SigningPolicy{Algorithm: string(token.EdDSA), TokenLifetime: 24 * time.Hour, RotateEvery: 30 * 24 * time.Hour}); err != nil {
 		t.Fatal(err)
 	}
-	return &walkNode{App: app, name: name, link: l, node: n}
+	return &walkNode{Authority: authority, name: name, link: l, node: n}
 }
 
 func (n *walkNode) close() {
 	n.link.heal()
-	n.App.node.Close(true)
-	n.verifier.Close()
+	n.Node.Close(true)
+	n.Close()
 }

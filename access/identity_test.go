@@ -1,4 +1,4 @@
-package caddymodule
+package access
 
 import (
 	"maps"
@@ -6,8 +6,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"testing"
-
-	"github.com/caddyserver/caddy/v2"
 
 	"github.com/deploymentkeys/gateway/keystore"
 )
@@ -26,9 +24,8 @@ func TestAttachReplacesEverySpellingOfTheIdentity(t *testing.T) {
 	r.Header["Authorization"] = []string{"Bearer x"}
 	r.Header["Connection"] = []string{"close, X-Deployment-Id", "x_deployment_key_id,X-Mine"}
 
-	repl := caddy.NewReplacer()
-	id := identity{keyID: "key1", deploymentID: "dep1", scopes: keystore.ScopeAirflowRead}
-	id.attach(r, repl, false)
+	id := Identity{KeyID: "key1", DeploymentID: "dep1", Scopes: keystore.ScopeAirflowRead}
+	id.SetHeaders(r, false)
 
 	want := http.Header{
 		"X-Deployment-Id":       {"dep1"},
@@ -39,11 +36,6 @@ func TestAttachReplacesEverySpellingOfTheIdentity(t *testing.T) {
 	}
 	if !maps.EqualFunc(r.Header, want, slices.Equal) {
 		t.Errorf("the upstream gets\n%v, want\n%v", r.Header, want)
-	}
-	for name, want := range map[string]string{"id": "key1", "deployment": "dep1", "scopes": "airflow:read"} {
-		if got, _ := repl.GetString("http.auth.user." + name); got != want {
-			t.Errorf("{http.auth.user.%s} is %q, want %q", name, got, want)
-		}
 	}
 }
 
@@ -56,8 +48,8 @@ func TestAttachRemovesHeadersThatMoveThePath(t *testing.T) {
 		r.Header[name] = []string{"/dep1/x"}
 	}
 	r.Header["Priority"], r.Header["Sec-Fetch-Site"] = []string{"u=1"}, []string{"none"}
-	id := identity{keyID: "key1", deploymentID: "dep1", scopes: keystore.AllScopes}
-	id.attach(r, caddy.NewReplacer(), false)
+	id := Identity{KeyID: "key1", DeploymentID: "dep1", Scopes: keystore.AllScopes}
+	id.SetHeaders(r, false)
 	for name := range r.Header {
 		switch name {
 		case "Priority", "Sec-Fetch-Site", "X-Deployment-Id", "X-Deployment-Key-Id", "X-Deployment-Scopes":
@@ -73,8 +65,8 @@ func TestAttachRemovesHeadersThatMoveThePath(t *testing.T) {
 func TestAttachKeepsValuesApart(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequest("GET", "/", nil)
-	id := identity{keyID: "key1", deploymentID: "dep1", scopes: keystore.AllScopes}
-	id.attach(r, caddy.NewReplacer(), true)
+	id := Identity{KeyID: "key1", DeploymentID: "dep1", Scopes: keystore.AllScopes}
+	id.SetHeaders(r, true)
 	r.Header.Add("X-Deployment-Id", "added")
 	if got := r.Header.Get("X-Deployment-Key-Id"); got != "key1" {
 		t.Errorf("adding to one header changed another to %q", got)
@@ -96,8 +88,8 @@ func TestAttachLetsOnlyWebSocketsUpgrade(t *testing.T) {
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header["Upgrade"], r.Header["Http2-Settings"] = test.upgrade, []string{"AAMAAABk"}
-		id := identity{keyID: "key1", deploymentID: "dep1", scopes: keystore.AllScopes}
-		id.attach(r, caddy.NewReplacer(), false)
+		id := Identity{KeyID: "key1", DeploymentID: "dep1", Scopes: keystore.AllScopes}
+		id.SetHeaders(r, false)
 		if _, ok := r.Header["Upgrade"]; ok != test.passes || r.Header["Http2-Settings"] != nil {
 			t.Errorf("Upgrade: %q passes: %v, want %v; HTTP2-Settings %q", test.upgrade, ok, test.passes, r.Header["Http2-Settings"])
 		}
