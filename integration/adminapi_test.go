@@ -118,18 +118,6 @@ func TestAdminAPIRoutes(t *testing.T) {
 	})
 }
 
-func TestDeploymentWithoutAnIDGetsOne(t *testing.T) {
-	t.Parallel()
-	g := startSite(t, embedded(t))
-	var first, second struct{ ID string }
-	call(t, http.MethodPost, g.Admin("/deployments"), map[string]string{"name": "a"}).Want(http.StatusCreated).JSON(&first)
-	call(t, http.MethodPost, g.Admin("/deployments"), map[string]string{"name": "a"}).Want(http.StatusCreated).JSON(&second)
-	if first.ID == "" || first.ID == second.ID {
-		t.Errorf("the IDs are %q and %q", first.ID, second.ID)
-	}
-	g.get(t, first.ID, g.token(t, g.newKey(t, first.ID))).Want(http.StatusOK)
-}
-
 // Every way to call it wrongly.
 func TestAdminAPIRefusals(t *testing.T) {
 	eachStore(t, func(t *testing.T, s store) {

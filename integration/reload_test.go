@@ -256,17 +256,3 @@ func TestFailedReloadsFailNoRequest(t *testing.T) {
 		g.get(t, "dep1", token).Want(http.StatusOK)
 	})
 }
-
-// A gateway that is told to end answers what it has begun.
-func TestStopEndsWell(t *testing.T) {
-	eachStore(t, func(t *testing.T, s store) {
-		g := startSite(t, s)
-		g.newDeployment(t, "dep1")
-		token := g.token(t, g.newKey(t, "dep1"))
-		g.get(t, "dep1", token).Want(http.StatusOK)
-		g.Reload(tourCaddyfile(g.port, s) + "\n# once more\n")
-		g.Stop() // which fails the test for an exit code other than 0
-		g.Start()
-		g.get(t, "dep1", token).Want(http.StatusOK)
-	})
-}

@@ -150,15 +150,6 @@ func TestAuthorizationReachesTheUpstreamOnlyWherePassed(t *testing.T) {
 	}
 }
 
-func TestUpstreamGetsTheScopesOfTheToken(t *testing.T) {
-	t.Parallel()
-	to := startUpstream(t)
-	g, _, _ := proxySite(t, to)
-	reader := g.newKey(t, "dep1", "airflow:read")
-	g.get(t, "dep1", g.token(t, reader)).Want(http.StatusOK)
-	wantIdentity(t, to.takeOne(t), reader, "airflow:read")
-}
-
 func TestPlaceholdersAndAccessLogHaveTheIdentity(t *testing.T) {
 	t.Parallel()
 	to := startUpstream(t)
