@@ -20,12 +20,11 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # All is compiled first (go list -export does that without linking), so that a cold build of Caddy, minutes long, is not
-# on the clock of a test that needs a Caddy. The client of registries, which a test runs, is a module of its own.
-CLIENT  := integration/registryclient
-compile  = go list -export $(1) >/dev/null && go -C $(CLIENT) list -export . >/dev/null
+# on the clock of a test that needs a Caddy.
+compile = go list -export $(1) >/dev/null
 
 # Modules of their own that are checked as this one is. make bench measures bench/fosite beside the gateway.
-MODULES := $(CLIENT) bench/fosite
+MODULES := bench/fosite
 
 # Which binary make sbom is about, and where its SBOM goes.
 BINARY ?= bin/caddy

@@ -118,18 +118,6 @@ func TestAdminAPIRoutes(t *testing.T) {
 	})
 }
 
-func TestDeploymentWithoutAnIDGetsOne(t *testing.T) {
-	t.Parallel()
-	g := startSite(t, embedded(t))
-	var first, second struct{ ID string }
-	call(t, http.MethodPost, g.Admin("/deployments"), map[string]string{"name": "a"}).Want(http.StatusCreated).JSON(&first)
-	call(t, http.MethodPost, g.Admin("/deployments"), map[string]string{"name": "a"}).Want(http.StatusCreated).JSON(&second)
-	if first.ID == "" || first.ID == second.ID {
-		t.Errorf("the IDs are %q and %q", first.ID, second.ID)
-	}
-	g.get(t, first.ID, g.token(t, g.newKey(t, first.ID))).Want(http.StatusOK)
-}
-
 // Every way to call it wrongly.
 func TestAdminAPIRefusals(t *testing.T) {
 	eachStore(t, func(t *testing.T, s store) {
@@ -230,28 +218,6 @@ func TestAdminAPIRefusals(t *testing.T) {
 		for _, contentType := range []string{"", "text/plain", "application/x-www-form-urlencoded", "application/jsonp", "x"} {
 			wantError(t, call(t, http.MethodPost, g.Admin("/deployments"), `{"name":"a"}`, header("Content-Type", contentType)),
 				http.StatusUnsupportedMediaType, "application/json")
-		}
-		for path, allow := range map[string]string{
-			"/deployments":                    "GET, HEAD, POST",
-			"/deployments/dep1":               "DELETE, GET, HEAD, PATCH",
-			"/deployments/dep1/keys":          "GET, HEAD, POST",
-			own:                               "DELETE, GET, HEAD, PATCH",
-			own + "/rotate":                   "POST",
-			own + "/previous_secret":          "DELETE",
-			"/deployments/dep1/members":       "GET, HEAD",
-			"/deployments/dep1/members/anna":  "DELETE, PUT",
-			"/deployments/none/keys/whatever": "DELETE, GET, HEAD, PATCH",
-		} {
-			for _, method := range []string{"PUT", "POST", "DELETE", "PATCH", "OPTIONS", "GET"} {
-				if slices.Contains(strings.Split(allow, ", "), method) {
-					continue
-				}
-				answer := call(t, method, g.Admin(path), nil)
-				wantError(t, answer, http.StatusMethodNotAllowed, "one of: "+allow)
-				if got := answer.Header.Get("Allow"); got != allow {
-					t.Errorf("%s %s: Allow is %q, want %q", method, path, got, allow)
-				}
-			}
 		}
 		// All that was refused changed nothing.
 		g.get(t, "dep1", g.token(t, k)).Want(http.StatusOK)

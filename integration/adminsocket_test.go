@@ -54,29 +54,31 @@ func portOf(t *testing.T, address string) string {
 // nobody is a user and a group that have nothing to do with the gateway.
 const nobody = 65534
 
+// startOnSocket starts a gateway on an embedded store with its admin endpoint at an address that gatewaytest does not ask.
+func (s *site) startOnSocket(t *testing.T, address string) {
+	t.Helper()
+	s.WriteCaddyfile(strings.Replace(tourCaddyfile(s.port, embedded(t)), "{\n", "{\n\tadmin "+address+"\n", 1))
+	cmd := exec.Command(caddyBinary(t), "run", "--config", s.Caddyfile(), "--adapter", "caddyfile")
+	cmd.Dir, cmd.Env = s.Dir(), s.Environment()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()
+	})
+	eventually(t, "the gateway on a socket serves", func() bool {
+		answer, err := try(t, http.MethodGet, s.URL(s.port, "/.well-known/jwks.json"), nil)
+		return err == nil && answer.Status == http.StatusOK
+	})
+}
+
 // The permissions of the socket are those of who may manage keys: another user cannot connect, and a group that it is for
 // can.
 func TestAdminSocketIsForItsGroup(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(shortDir(t), "admin.sock")
 	g := newSite(t, embedded(t))
-	start := func(mode string) {
-		t.Helper()
-		g.WriteCaddyfile(strings.Replace(tourCaddyfile(g.port, embedded(t)), "{\n", "{\n\tadmin unix/"+socket+"|"+mode+"\n", 1))
-		cmd := exec.Command(caddyBinary(t), "run", "--config", g.Caddyfile(), "--adapter", "caddyfile")
-		cmd.Dir, cmd.Env = g.Dir(), g.Environment()
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			_ = cmd.Process.Kill() // it may have ended
-			_ = cmd.Wait()
-		})
-		eventually(t, "the gateway on a socket serves", func() bool {
-			answer, err := try(t, http.MethodGet, g.URL(g.port, "/.well-known/jwks.json"), nil)
-			return err == nil && answer.Status == http.StatusOK
-		})
-	}
 	// connects says whether a user can: curl ends with 7 when it cannot connect.
 	connects := func(user, group int) bool {
 		t.Helper()
@@ -97,7 +99,7 @@ func TestAdminSocketIsForItsGroup(t *testing.T) {
 		t.Fatalf("curl as %d:%d: %v: %s", user, group, err, out)
 		return false
 	}
-	start("0660")
+	g.startOnSocket(t, "unix/"+socket+"|0660")
 	info, err := os.Stat(socket)
 	if err != nil {
 		t.Fatal(err)

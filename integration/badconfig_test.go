@@ -2,7 +2,6 @@ package integration
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -99,23 +98,4 @@ func lastMessage(out string) string {
 		return out
 	}
 	return entry.Msg
-}
-
-func TestReloadWithABadConfigIsRefusedAndLosesNothing(t *testing.T) {
-	eachStore(t, func(t *testing.T, s store) {
-		g := startSite(t, s)
-		g.newDeployment(t, "dep1")
-		token := g.token(t, g.newKey(t, "dep1"))
-		for name, caddyfile := range map[string]string{
-			"not adaptable":     unknownDirective(g.port),
-			"not provisionable": strings.Replace(tourCaddyfile(g.port, s), "issuer ", "token_lifetime 0\n\t\tissuer ", 1),
-			"not startable":     tourCaddyfile(g.port, s) + fmt.Sprintf("\nhttp://:%d {\n\tbind 192.0.2.1\n}\n", freePort(t)),
-		} {
-			if err := g.TryReload(caddyfile); err == nil {
-				t.Fatalf("%s: the reload succeeded", name)
-			}
-			g.get(t, "dep1", token).Want(200)
-			g.get(t, "dep1", g.token(t, g.newKey(t, "dep1"))).Want(200)
-		}
-	})
 }

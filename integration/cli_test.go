@@ -148,28 +148,10 @@ func TestCommandLineHelp(t *testing.T) {
 
 func TestCommandLineOnASocket(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("", "cli") // the path of a socket is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	socket := "unix/" + filepath.Join(dir, "admin.sock")
+	socket := "unix/" + filepath.Join(shortDir(t), "admin.sock")
 	g := newSite(t, embedded(t))
 	// The admin endpoint that the environment names is left alone, and it has nobody.
-	g.WriteCaddyfile(strings.Replace(tourCaddyfile(g.port, embedded(t)), "{\n", "{\n\tadmin "+socket+"|0600\n", 1))
-	cmd := exec.Command(caddyBinary(t), "run", "--config", g.Caddyfile(), "--adapter", "caddyfile")
-	cmd.Dir, cmd.Env = g.Dir(), g.Environment()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait() // it is killed
-	})
-	eventually(t, "the gateway on a socket serves", func() bool {
-		answer, err := try(t, http.MethodGet, g.URL(g.port, "/.well-known/jwks.json"), nil)
-		return err == nil && answer.Status == http.StatusOK
-	})
+	g.startOnSocket(t, socket+"|0600")
 	runScripts(t, g, map[string]string{"SOCKET": socket, "CADDYFILE": g.Caddyfile()}, "socket")
 }
 

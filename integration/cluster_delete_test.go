@@ -76,6 +76,7 @@ func wantRefusedEverywhere(t *testing.T, name string, nodes []*site, targets []s
 	figure(t, name+" deleted, last request accepted elsewhere", percentile(accepted, 1))
 	// And it stays that way.
 	for _, g := range others {
+		wantRefusal(t, g.askToken(t, keys[0]), http.StatusUnauthorized, "invalid_client")
 		inParallel(t, len(keys), func(i int) error {
 			status, err := g.fetch(c, keys[i].DeploymentID, tokens[i])
 			return wanted(http.StatusUnauthorized, status, err)

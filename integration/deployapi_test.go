@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/deploymentkeys/gateway/integration/gatewaytest"
 )
 
 // deploySite is a gateway with the Caddyfile of examples/deploy-api in front of the program that is there.
@@ -21,7 +23,7 @@ func startDeploySite(t *testing.T) *deploySite {
 	caddyfile := readExample(t, "deploy-api/Caddyfile", map[string]int{"8080": port, "8082": apiPort})
 	address := "127.0.0.1:" + strconv.Itoa(apiPort)
 	startProgram(t, program{
-		name: built(t, deployAPI), args: []string{"-listen", address, "-images", "registry.example.com/acme"},
+		name: gatewaytest.DeployAPIBinary(t), args: []string{"-listen", address, "-images", "registry.example.com/acme"},
 		log: filepath.Join(t.TempDir(), "log"), serves: "http://" + address + "/",
 	})
 	d := &deploySite{&site{startGateway(t, caddyfile), port}, apiPort}

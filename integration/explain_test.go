@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -201,57 +199,6 @@ func TestExplainCommandThatCannotAsk(t *testing.T) {
 	for _, arguments := range [][]string{{"deployment-key"}, {"deployment-secret"}, {"help", "deployment-key", "explain"}, {"deployment-secret", "change", "--help"}} {
 		if out, errs, code := g.Command("", arguments...); code != 0 || !strings.Contains(out, "Usage:") {
 			t.Errorf("%q: exit %d: %s%s", arguments, code, out, errs)
-		}
-	}
-}
-
-// The gateway is found as Caddy's own commands find it.
-func TestExplainCommandFindsTheGateway(t *testing.T) {
-	t.Parallel()
-	dir, err := os.MkdirTemp("", "explain") // the path of a socket is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	socket := "unix/" + filepath.Join(dir, "admin.sock")
-	g := startSite(t, embedded(t))
-	g.newDeployment(t, "dep1")
-	raw := g.token(t, g.newKey(t, "dep1"))
-	config := filepath.Join(dir, "config.json")
-	writeTestFile(t, config, `{"admin":{"listen":"`+socket+`"}}`)
-	address := strings.TrimPrefix(g.Admin(""), "http://")
-
-	// The admin endpoint stays where it is; another one, on a socket, is that of a second gateway.
-	second := newSite(t, embedded(t), withEnv("CADDY_ADMIN="+socket))
-	withAdmin := strings.Replace(tourCaddyfile(second.port, embedded(t)), "{\n", "{\n\tadmin "+socket+"\n", 1)
-	second.WriteCaddyfile(withAdmin)
-	cmd := exec.Command(caddyBinary(t), "run", "--config", second.Caddyfile(), "--adapter", "caddyfile")
-	cmd.Dir, cmd.Env = second.Dir(), second.Environment()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait() // it is killed
-	})
-	eventually(t, "the gateway on a socket serves", func() bool {
-		answer, err := try(t, http.MethodGet, second.URL(second.port, "/.well-known/jwks.json"), nil)
-		return err == nil && answer.Status == http.StatusOK
-	})
-	for name, test := range map[string]struct {
-		arguments []string
-		code      int
-	}{
-		"by the environment":         {nil, 0},
-		"by address":                 {[]string{"--address", address}, 0},
-		"by address on a socket":     {[]string{"--address", socket}, 1}, // the other gateway's token is none of its own
-		"by configuration":           {[]string{"--config", config}, 1},
-		"by configuration, adapted":  {[]string{"--config", second.Caddyfile(), "--adapter", "caddyfile"}, 1},
-		"by address, despite config": {[]string{"--address", address, "--config", config}, 0},
-	} {
-		out, errs, code := g.explain(raw, test.arguments...)
-		if code != test.code || !strings.Contains(out, "Verdict: ") {
-			t.Errorf("%s: exit %d, want %d: %s%s", name, code, test.code, out, errs)
 		}
 	}
 }

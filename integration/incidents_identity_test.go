@@ -36,7 +36,8 @@ func wantUser(t *testing.T, got seen, user, scopes string) {
 	t.Helper()
 	want := map[string]string{"X-Deployment-Id": "prod", "X-Deployment-User": user, "X-Deployment-Scopes": scopes}
 	for name, values := range got.Header {
-		if strings.HasPrefix(strings.ToLower(name), "x-deployment") && (len(values) != 1 || values[0] != want[name] || want[name] == "") {
+		like := strings.ReplaceAll(strings.ToLower(name), "_", "-")
+		if strings.HasPrefix(like, "x-deployment") && (len(values) != 1 || values[0] != want[name] || want[name] == "") {
 			t.Errorf("the upstream got %s: %q, want %q", name, values, want[name])
 		}
 		delete(want, name)
@@ -50,13 +51,16 @@ func wantUser(t *testing.T, got seen, user, scopes string) {
 // CGI and WSGI servers do.
 func underscoreHeader(t *testing.T, g *incidentSite) {
 	k := g.newKey(t, "prod")
-	token := g.token(t, k)
+	g.putMember(t, "prod", "alice", "viewer")
+	token, ofAlice := g.token(t, k), g.userToken(t, "alice")
 	for _, name := range identityNames {
 		for _, spelling := range withUnderscores(name) {
 			for _, cased := range []string{spelling, strings.ToLower(spelling), strings.ToUpper(spelling)} {
 				// Also where the client would have it taken for a header of the connection.
 				g.raw(t, rawGet("/prod/api/x", token, cased+": root", "Connection: "+cased)).Want(http.StatusOK)
 				wantIdentity(t, g.to.takeOne(t), k, allScopes)
+				g.raw(t, rawGet("/prod/api/x", ofAlice, cased+": root", "Connection: "+cased)).Want(http.StatusOK)
+				wantUser(t, g.to.takeOne(t), "alice", "airflow:read")
 			}
 		}
 	}
@@ -86,6 +90,7 @@ func connectionHeader(t *testing.T, g *incidentSite) {
 		{"Connection: x-deployment-id, X-DEPLOYMENT-KEY-ID,x-Deployment-Scopes"},
 		{"Connection: keep-alive", "Connection: , X-Deployment-Key-Id ,"},
 		{"Connection: X-Deployment-Id", "X-Deployment-Id: prod2"},
+		{"Connection: close,X-DEPLOYMENT-SCOPES", "Connection: X_Deployment_Id"},
 		{"Connection: Connection, X-Deployment-Scopes"},
 		{"Connection: \tX-Deployment-Id\t"},
 		{"Proxy-Connection: X-Deployment-Id", "Keep-Alive: X-Deployment-Id", "Te: X-Deployment-Id"},

@@ -84,13 +84,16 @@ func wrongCredentialRevoked(t *testing.T, g *incidentSite) {
 // reported it believed that it was dead.
 func revokedByAnother(t *testing.T, g *incidentSite) {
 	owner, sibling, stranger := g.newKey(t, "prod"), g.newKey(t, "prod"), g.newKey(t, "prod2")
+	g.putMember(t, "prod", "alice", "viewer")
 	token := g.token(t, owner)
 	for name, by := range map[string]key{"a key of the same Deployment": sibling, "a key of another": stranger} {
-		said := wantRefusal(t, g.revoke(t, by, token), http.StatusBadRequest, "unauthorized_client")
-		if !strings.Contains(said.Description, "was not revoked") {
-			t.Errorf("%s is told %q, want that it was not revoked", name, said.Description)
+		for _, token := range []string{token, g.userToken(t, "alice")} {
+			said := wantRefusal(t, g.revoke(t, by, token), http.StatusBadRequest, "unauthorized_client")
+			if !strings.Contains(said.Description, "was not revoked") {
+				t.Errorf("%s is told %q, want that it was not revoked", name, said.Description)
+			}
+			g.wantPasses(t, "prod", token)
 		}
-		g.wantPasses(t, "prod", token)
 	}
 	asUser := call(t, http.MethodPost, g.URL(g.port, "/oauth/revoke"), url.Values{"client_id": {users.ID}, "token": {token}})
 	wantRefusal(t, asUser, http.StatusBadRequest, "unauthorized_client")
@@ -126,7 +129,11 @@ func cutoffsCombined(t *testing.T, g *incidentSite) {
 		var dead []string
 		for _, cutoff := range order {
 			dead = append(dead, g.token(t, k))
+			ofAsker := g.token(t, asker)
 			g.post(t, cutoffs[cutoff]).Want(http.StatusNoContent)
+			if lives := g.introspect(t, asker, ofAsker).Active; lives != (cutoff == "key") {
+				t.Errorf("%v, up to %s: introspection says of a token of another key of the Deployment that it is active: %t", order, cutoff, lives)
+			}
 			alive := g.token(t, k)
 			for i, token := range dead {
 				g.wantRevoked(t, "prod", token, "were revoked")

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -149,21 +148,6 @@ func TestTokenIsGoodForItsDeploymentAndScopesAlone(t *testing.T) {
 	})
 }
 
-func TestDeletedKeyIsRefusedAtTheNextCall(t *testing.T) {
-	eachStore(t, func(t *testing.T, s store) {
-		g := startSite(t, s)
-		g.newDeployment(t, "dep1")
-		deleted, other := g.newKey(t, "dep1"), g.newKey(t, "dep1")
-		token, otherToken := g.token(t, deleted), g.token(t, other)
-		g.get(t, "dep1", token).Want(http.StatusOK)
-
-		g.deleteKey(t, deleted)
-		wantRefusal(t, g.get(t, "dep1", token), http.StatusUnauthorized, "invalid_token")
-		wantRefusal(t, g.askToken(t, deleted), http.StatusUnauthorized, "invalid_client")
-		g.get(t, "dep1", otherToken).Want(http.StatusOK)
-	})
-}
-
 func TestDeletedDeploymentEndsItsKeysForGood(t *testing.T) {
 	eachStore(t, func(t *testing.T, s store) {
 		g := startSite(t, s)
@@ -217,41 +201,6 @@ func TestRestartAndCrashKeepKeysAndTokens(t *testing.T) {
 			})
 		}
 	})
-}
-
-func TestNodesOfOneRedisAgree(t *testing.T) {
-	t.Parallel()
-	s := onRedis(t)
-	a, b := startSite(t, s), startSite(t, s)
-	a.newDeployment(t, "dep1")
-	k := a.newKey(t, "dep1")
-	token := a.token(t, k)
-	a.get(t, "dep1", token).Want(http.StatusOK)
-	b.get(t, "dep1", token).Want(http.StatusOK)
-	a.get(t, "dep1", b.token(t, k)).Want(http.StatusOK)
-
-	// A node hears of what another one did within a moment; until then it may say yes, and nothing else.
-	wantEnd := func(node *site) {
-		t.Helper()
-		begin := time.Now()
-		eventually(t, "the other node refuses the token", func() bool {
-			return node.get(t, "dep1", token).Want(http.StatusOK, http.StatusUnauthorized).Status == http.StatusUnauthorized
-		})
-		if took := time.Since(begin); took > 2*time.Second {
-			t.Errorf("the other node refused the token after %s", took)
-		}
-		wantRefusal(t, node.get(t, "dep1", token), http.StatusUnauthorized, "invalid_token")
-		wantRefusal(t, node.askToken(t, k), http.StatusUnauthorized, "invalid_client")
-	}
-	a.deleteKey(t, k)
-	wantRefusal(t, a.get(t, "dep1", token), http.StatusUnauthorized, "invalid_token")
-	wantEnd(b)
-
-	k = b.newKey(t, "dep1")
-	token = a.token(t, k)
-	b.deleteDeployment(t, "dep1")
-	wantRefusal(t, b.get(t, "dep1", token), http.StatusUnauthorized, "invalid_token")
-	wantEnd(a)
 }
 
 func TestNodesThatStartAtOnceShareOneSigningKey(t *testing.T) {

@@ -151,19 +151,3 @@ func TestMetadataNamesTheScopes(t *testing.T) {
 		}
 	}
 }
-
-// There is nothing at the paths that other servers have their other endpoints at: what is not named is not there.
-func TestNoEndpointIsThereThatTheMetadataDoesNotName(t *testing.T) {
-	t.Parallel()
-	g := oauthSite(t, embedded(t))
-	for _, path := range []string{
-		"/oauth/authorize", "/oauth/register", "/oauth/device", "/oauth/userinfo", "/oauth/par", "/oauth/jwks", "/oauth/logout",
-		"/authorize", "/userinfo", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server/dep1",
-	} {
-		for _, method := range []string{http.MethodGet, http.MethodPost} {
-			if answer := call(t, method, g.URL(g.port, path), nil).Want(http.StatusOK); len(answer.Body) != 0 {
-				t.Errorf("%s %s is answered %s", method, path, answer.Body) // an empty 200 is Caddy's own, of no handler
-			}
-		}
-	}
-}

@@ -30,7 +30,7 @@ func (s *site) jwks(t *testing.T) (keys []jwk) {
 // Code that knows nothing of this product verifies its tokens, from the URL of the key set alone.
 func TestThirdPartyVerifiesTokensFromTheKeySetAlone(t *testing.T) {
 	t.Parallel()
-	for _, algorithm := range []string{oidc.ES256, oidc.EdDSA, oidc.RS256} {
+	for algorithm, kind := range map[string]string{oidc.ES256: "EC", oidc.EdDSA: "OKP", oidc.RS256: "RSA"} {
 		t.Run(algorithm, func(t *testing.T) {
 			t.Parallel()
 			g := oauthSite(t, embedded(t), "signing_algorithm "+algorithm)
@@ -74,6 +74,18 @@ func TestThirdPartyVerifiesTokensFromTheKeySetAlone(t *testing.T) {
 			if _, err := verify(other.issuer(), config, other.token(t, other.newKey(t, "dep1"))); err == nil {
 				t.Error("accepted with the signature of another gateway")
 			}
+
+			// The set says what each key is for, also of one that is only announced.
+			g.post(t, "/signing_keys/rotate").Want(http.StatusCreated)
+			published := g.jwks(t)
+			if len(published) != 2 || published[0].KeyID == published[1].KeyID {
+				t.Errorf("the key set is %+v, want two keys", published)
+			}
+			for _, key := range published {
+				if key.KeyID == "" || key.Algorithm != algorithm || key.Use != "sig" || key.Type != kind || key.Private != "" {
+					t.Errorf("%+v, want a kid, alg %s, use sig and kty %s", key, algorithm, kind)
+				}
+			}
 		})
 	}
 }
@@ -86,30 +98,6 @@ func tampered(token string) string {
 		with = "B"
 	}
 	return token[:at] + with + token[at+1:]
-}
-
-func TestKeySetSaysWhatEachKeyIsFor(t *testing.T) {
-	t.Parallel()
-	for algorithm, kind := range map[string]string{"ES256": "EC", "EdDSA": "OKP", "RS256": "RSA"} {
-		t.Run(algorithm, func(t *testing.T) {
-			t.Parallel()
-			g := oauthSite(t, embedded(t), "signing_algorithm "+algorithm)
-			call(t, http.MethodPost, g.Admin("/signing_keys/rotate"), nil).Want(http.StatusCreated)
-			var keys []jwk
-			eventually(t, "the announced key is published", func() bool {
-				keys = g.jwks(t)
-				return len(keys) == 2
-			})
-			for _, key := range keys {
-				if key.KeyID == "" || key.Algorithm != algorithm || key.Use != "sig" || key.Type != kind || key.Private != "" {
-					t.Errorf("%+v, want a kid, alg %s, use sig and kty %s", key, algorithm, kind)
-				}
-			}
-			if keys[0].KeyID == keys[1].KeyID {
-				t.Error("two keys have one kid")
-			}
-		})
-	}
 }
 
 // A resource server that asks often costs nothing, and hears of a new key by the same question.
@@ -141,23 +129,4 @@ func TestKeySetIsCachedAndTold(t *testing.T) {
 			return call(t, http.MethodGet, target, nil, header("If-None-Match", tag)).Status == http.StatusOK
 		})
 	})
-}
-
-// Two nodes tell the same, byte for byte: a resource server may ask either, and whatever is in between may keep it.
-func TestKeySetIsTheSameOnEveryNode(t *testing.T) {
-	t.Parallel()
-	s := onRedis(t)
-	first := oauthSite(t, s)
-	nodes := []*site{first, nodeBeside(t, first, s)}
-	call(t, http.MethodPost, nodes[0].Admin("/signing_keys/rotate"), nil).Want(http.StatusCreated)
-	var answers [2]reply
-	eventually(t, "both publish the announced key", func() bool {
-		for i, g := range nodes {
-			answers[i] = call(t, http.MethodGet, g.URL(g.port, "/.well-known/jwks.json"), nil).Want(http.StatusOK)
-		}
-		return len(nodes[0].jwks(t)) == 2 && len(nodes[1].jwks(t)) == 2
-	})
-	if answers[0].Header.Get("ETag") != answers[1].Header.Get("ETag") || string(answers[0].Body) != string(answers[1].Body) {
-		t.Errorf("one node says %s, the other %s", answers[0].Body, answers[1].Body)
-	}
 }

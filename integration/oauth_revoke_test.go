@@ -138,29 +138,6 @@ func TestEndedTokensStayDeadAfterARestart(t *testing.T) {
 	})
 }
 
-// RFC 7009 section 2.1: a key ends its own tokens, and is told when it was another one's.
-func TestTokenOfAnotherKeyIsNotRevoked(t *testing.T) {
-	eachStore(t, func(t *testing.T, s store) {
-		g := oauthSite(t, s)
-		owner, sameDeployment, other := g.newKey(t, "dep1"), g.newKey(t, "dep1"), g.newKey(t, "dep2")
-		g.putMember(t, "dep1", "alice", "viewer")
-		token, ofAlice := g.token(t, owner), g.userToken(t, "alice")
-		for name, k := range map[string]key{"a key of the same Deployment": sameDeployment, "a key of another one": other} {
-			for of, token := range map[string]string{"a key": token, "a user": ofAlice} {
-				t.Run(name+" and "+of, func(t *testing.T) {
-					wantRefusal(t, g.revoke(t, k, token), http.StatusBadRequest, "unauthorized_client")
-					g.get(t, "dep1", token).Want(http.StatusOK)
-				})
-			}
-		}
-		form := url.Values{"client_id": {users.ID}, "token": {token}}
-		wantRefusal(t, call(t, http.MethodPost, g.URL(g.port, "/oauth/revoke"), form), http.StatusBadRequest, "unauthorized_client")
-		g.get(t, "dep1", token).Want(http.StatusOK)
-		g.revoke(t, owner, token).Want(http.StatusOK)
-		wantRefusal(t, g.get(t, "dep1", token), http.StatusUnauthorized, "invalid_token")
-	})
-}
-
 // Who has ended a token is told what became of it, and nobody is told whether somebody else's exists.
 func TestRevocationOfWhatIsNoToken(t *testing.T) {
 	eachStore(t, func(t *testing.T, s store) {

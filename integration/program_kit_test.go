@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -80,37 +79,6 @@ func startProgram(t *testing.T, p program) {
 		return err == nil && answer.Status < http.StatusInternalServerError
 	})
 }
-
-// built compiles the main package in a folder, which is relative to this one, with the race detector, and returns the path
-// of the program. It is compiled once for all tests, beside this tree's Caddy, with which it is removed.
-func built(t *testing.T, folder string) string {
-	t.Helper()
-	dir := filepath.Dir(caddyBinary(t))
-	programs.Lock()
-	defer programs.Unlock()
-	binary := filepath.Join(dir, filepath.Base(folder))
-	if programs.built[binary] {
-		return binary
-	}
-	cmd := exec.Command("go", "build", "-race", "-buildvcs=false", "-o", binary, ".")
-	cmd.Dir = folder
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build in %s: %v\n%s", folder, err, out)
-	}
-	programs.built[binary] = true
-	return binary
-}
-
-// programs are those that built has compiled.
-var programs = struct {
-	sync.Mutex
-	built map[string]bool
-}{built: make(map[string]bool)}
-
-const (
-	registryClient = "registryclient"
-	deployAPI      = "../examples/deploy-api"
-)
 
 // readExample is a file below examples/ with its ports replaced; each must be there.
 func readExample(t *testing.T, path string, ports map[string]int) string {

@@ -3,9 +3,7 @@ package integration
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 )
@@ -116,7 +114,7 @@ func (r *registrySite) servedBy(answer reply) string {
 	}
 }
 
-func TestRegistryPathsOverHTTP1(t *testing.T) {
+func TestRegistryPaths(t *testing.T) {
 	t.Parallel()
 	r := startRegistrySite(t, embedded(t))
 	token := r.token(t, r.etl)
@@ -132,57 +130,12 @@ func TestRegistryPathsOverHTTP1(t *testing.T) {
 				t.Errorf("the registry itself serves %s, the table says %s", serves, test.serves)
 			}
 			answer := r.raw(t, rawGet(at(r.port), token, accept))
-			r.wantOwn(t, answer, test.gateway)
-		})
-	}
-	r.wantForeignUntouched(t)
-}
-
-// wantOwn holds that an answer through the gateway has this status, and where that is 200, it is of etl.
-func (r *registrySite) wantOwn(t *testing.T, answer reply, status int) {
-	t.Helper()
-	if answer.Status != status {
-		t.Errorf("through the gateway it is %d, want %d\n%s", answer.Status, status, answer.Body)
-	}
-	if served := r.servedBy(answer); served == "foreign" || (status == http.StatusOK && served != "own") {
-		t.Errorf("through the gateway the registry serves %s", served)
-	}
-}
-
-func TestRegistryPathsOverHTTP2(t *testing.T) {
-	t.Parallel()
-	r := startRegistrySite(t, embedded(t), func(caddyfile string) string {
-		return replaceOnce(t, caddyfile, "{\n\tdeployment_keys", "{\n\tservers {\n\t\tprotocols h1 h2c\n\t}\n\tdeployment_keys")
-	})
-	client := h2c()
-	defer client.CloseIdleConnections()
-	token := r.token(t, r.etl)
-	for _, test := range registryPaths {
-		if !strings.HasPrefix(test.target, "/") || strings.HasPrefix(test.target, "//") || strings.Contains(test.target, "%zz") {
-			continue // net/http does not send these as they are, or the server of net/http resets the stream
-		}
-		t.Run(test.target, func(t *testing.T) {
-			path, query, _ := strings.Cut(test.target, "?")
-			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.through("/"), nil)
-			if err != nil {
-				t.Fatal(err)
+			if answer.Status != test.gateway {
+				t.Errorf("through the gateway it is %d, want %d\n%s", answer.Status, test.gateway, answer.Body)
 			}
-			request.URL = &url.URL{Scheme: "http", Host: request.URL.Host, Opaque: path, RawQuery: query}
-			request.Header.Set("Authorization", "Bearer "+token)
-			request.Header.Set("Accept", manifestType)
-			response, err := client.Do(request)
-			if err != nil {
-				t.Fatal(err)
+			if served := r.servedBy(answer); served == "foreign" || (test.gateway == http.StatusOK && served != "own") {
+				t.Errorf("through the gateway the registry serves %s", served)
 			}
-			defer response.Body.Close()
-			body, err := io.ReadAll(response.Body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if response.ProtoMajor != 2 {
-				t.Fatalf("the answer is of %s, want HTTP/2", response.Proto)
-			}
-			r.wantOwn(t, reply{Status: response.StatusCode, Header: response.Header, Body: body}, test.gateway)
 		})
 	}
 	r.wantForeignUntouched(t)

@@ -11,11 +11,6 @@ import (
 // loginOf is how a client of the registry logs in.
 type loginOf struct{ user, password string }
 
-// env is for registryclient.
-func (l loginOf) env() []string {
-	return []string{"REGISTRY_USER=" + l.user, "REGISTRY_PASSWORD=" + l.password}
-}
-
 // newOCIImage makes an image without layers in a folder, in the layout that skopeo reads, and returns skopeo's name of it.
 func newOCIImage(t *testing.T) string {
 	t.Helper()
@@ -28,14 +23,13 @@ func newOCIImage(t *testing.T) string {
 func TestRegistryPushAndPull(t *testing.T) {
 	t.Parallel()
 	r := startRegistrySite(t, embedded(t))
-	registryclient := built(t, registryClient)
 	local := newOCIImage(t)
 	logins := map[string]loginOf{
 		"key":   {r.etl.ID, r.etl.Secret},
 		"token": {"cli", r.token(t, r.etl)}, // as the Astro CLI does
 	}
 	for kind, login := range logins {
-		t.Run(kind+" with skopeo", func(t *testing.T) {
+		t.Run(kind, func(t *testing.T) {
 			auth := filepath.Join(t.TempDir(), "auth.json")
 			skopeo := func(args ...string) string {
 				t.Helper()
@@ -58,31 +52,12 @@ func TestRegistryPushAndPull(t *testing.T) {
 			}
 
 			env := []string{"REGISTRY_AUTH_FILE=" + auth}
-			foreign := fmt.Sprintf("docker://%s/acme/billing:v1", r.host())
-			wantRefusedRun(t, "403", env, "skopeo", "copy", "--dest-tls-verify=false", local, foreign)
-			wantRefusedRun(t, "403", env, "skopeo", "inspect", "--tls-verify=false", foreign)
-		})
-		t.Run(kind+" with go-containerregistry", func(t *testing.T) {
-			ref := r.host() + "/acme/etl:go-" + kind
-			pushed := mustRun(t, login.env(), registryclient, "push", ref, "3000000")
-			if pulled := mustRun(t, login.env(), registryclient, "pull", ref); pulled != pushed {
-				t.Errorf("pushed %s, pulled %s", pushed, pulled)
+			for repository, reason := range map[string]string{"acme/billing": "403", "other/etl": "404", "acme/etl/deeper": "404"} {
+				foreign := fmt.Sprintf("docker://%s/%s", r.host(), repository)
+				wantRefusedRun(t, reason, env, "skopeo", "copy", "--dest-tls-verify=false", local, foreign+":v1")
+				wantRefusedRun(t, reason, env, "skopeo", "inspect", "--tls-verify=false", foreign+":v1")
+				wantRefusedRun(t, reason, env, "skopeo", "list-tags", "--tls-verify=false", foreign)
 			}
-			if tags := mustRun(t, login.env(), registryclient, "tags", r.host()+"/acme/etl"); !strings.Contains(tags, "go-"+kind+"\n") {
-				t.Errorf("the tags are %s", tags)
-			}
-			for _, refused := range []struct{ command, reason string }{
-				{"push acme/billing:v2 1000", "403 Forbidden"},
-				{"pull acme/billing:v1", "403 Forbidden"},
-				{"tags acme/billing", "403 Forbidden"},
-				{"push other/etl:v1 1000", "404 Not Found"},
-				{"push acme/etl/deeper:v1 1000", "404 Not Found"},
-			} {
-				command, rest, _ := strings.Cut(refused.command, " ")
-				args := append([]string{command}, strings.Fields(r.host()+"/"+rest)...)
-				wantRefusedRun(t, refused.reason, login.env(), registryclient, args...)
-			}
-			wantRefusedRun(t, "404 Not Found", login.env(), registryclient, "names", r.host())
 		})
 	}
 	r.wantForeignUntouched(t)

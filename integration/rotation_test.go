@@ -229,17 +229,25 @@ func TestLeakedSigningKeyIsReplacedEverywhere(t *testing.T) {
 		for _, g := range nodes {
 			g.get(t, "dep1", before).Want(http.StatusOK)
 		}
-		call(t, http.MethodPost, a.Admin("/signing_keys/rotate"), map[string]bool{"replace": true}).Want(http.StatusCreated)
+		a.post(t, "/signing_keys/rotate").Want(http.StatusCreated) // the announced key is not spared
+		var replaced signingKey
+		call(t, http.MethodPost, a.Admin("/signing_keys/rotate"), map[string]bool{"replace": true}).Want(http.StatusCreated).JSON(&replaced)
 		from := time.Now()
 		after := a.token(t, k)
+		if keys := a.signingKeys(t); len(keys) != 1 || keys[0] != replaced || replaced.State != "signing" || kidOf(t, after) != replaced.Kid {
+			t.Errorf("the signing keys are %+v, want %+v alone", keys, replaced)
+		}
 		for i, g := range nodes {
 			if d := untilRefused(g, keepAlive(t), "dep1", before, from); d.err != nil {
 				t.Errorf("node %d: %v", i, d.err)
 			}
 			g.get(t, "dep1", after).Want(http.StatusOK)
-			if keys := g.jwks(t); len(keys) != 1 {
+			if keys := g.jwks(t); len(keys) != 1 || keys[0].KeyID != replaced.Kid {
 				t.Errorf("node %d publishes %+v", i, keys)
 			}
 		}
+		a.Restart()
+		a.get(t, "dep1", after).Want(http.StatusOK)
+		a.wantRevoked(t, "dep1", before, "not a valid access token")
 	})
 }

@@ -31,7 +31,7 @@ func wantIdentity(t *testing.T, got seen, k key, scopes string) {
 }
 
 // What a client can write into a request in order to be somebody else to the upstream, or to have another request
-// served than the one that was decided on.
+// served than the one that was decided on. Other spellings, and Connection, are among the incidents.
 func TestUpstreamLearnsTheIdentityFromTheGatewayAlone(t *testing.T) {
 	t.Parallel()
 	to := startUpstream(t)
@@ -40,15 +40,10 @@ func TestUpstreamLearnsTheIdentityFromTheGatewayAlone(t *testing.T) {
 		lines  []string
 		absent []string // what the upstream must not get
 	}{
-		"nothing special":      {},
-		"the headers":          {lines: []string{"X-Deployment-Id: dep2", "X-Deployment-Key-Id: other", "X-Deployment-User: root", "X-Deployment-Scopes: all"}},
-		"lower case":           {lines: []string{"x-deployment-id: dep2", "x-deployment-user: root"}},
-		"upper case":           {lines: []string{"X-DEPLOYMENT-ID: dep2", "X-DEPLOYMENT-USER: root"}},
-		"underscores":          {lines: []string{"X_Deployment_Id: dep2", "X_DEPLOYMENT_USER: root", "x_deployment_key_id: other", "X-Deployment_Scopes: all"}},
-		"twice":                {lines: []string{"X-Deployment-Id: dep2", "X-Deployment-Id: dep3"}},
-		"empty":                {lines: []string{"X-Deployment-Id:", "X-Deployment-User:"}},
-		"named in Connection":  {lines: []string{"Connection: X-Deployment-Id, x-deployment-key-id"}},
-		"named in Connection2": {lines: []string{"Connection: close,X-DEPLOYMENT-SCOPES", "Connection: X_Deployment_Id"}},
+		"nothing special": {},
+		"the headers":     {lines: []string{"X-Deployment-Id: dep2", "X-Deployment-Key-Id: other", "X-Deployment-User: root", "X-Deployment-Scopes: all"}},
+		"twice":           {lines: []string{"X-Deployment-Id: dep2", "X-Deployment-Id: dep3"}},
+		"empty":           {lines: []string{"X-Deployment-Id:", "X-Deployment-User:"}},
 		"method override": {
 			lines: []string{
 				"X-HTTP-Method-Override: DELETE", "X-HTTP-Method: DELETE", "x_method_override: DELETE",
@@ -153,15 +148,6 @@ func TestAuthorizationReachesTheUpstreamOnlyWherePassed(t *testing.T) {
 		}
 		wantIdentity(t, got, k, allScopes)
 	}
-}
-
-func TestUpstreamGetsTheScopesOfTheToken(t *testing.T) {
-	t.Parallel()
-	to := startUpstream(t)
-	g, _, _ := proxySite(t, to)
-	reader := g.newKey(t, "dep1", "airflow:read")
-	g.get(t, "dep1", g.token(t, reader)).Want(http.StatusOK)
-	wantIdentity(t, to.takeOne(t), reader, "airflow:read")
 }
 
 func TestPlaceholdersAndAccessLogHaveTheIdentity(t *testing.T) {

@@ -109,64 +109,6 @@ func (s *site) tokenBy(t *testing.T, c *http.Client, target string) string {
 	return answer.AccessToken
 }
 
-// upstreamSite passes what is allowed on to an upstream, and has users.
-const upstreamSite = `
-	basic_auth /token {
-		alice %[1]s
-	}
-	deployment_token
-	@dep path /dep1/* /dep2/*
-	handle @dep {
-		deployment_auth {path.0}
-		reverse_proxy %[2]s
-	}
-`
-
-// The upstream learns which user it is, and cannot take them for a key, whatever the client sends besides.
-func TestUpstreamLearnsTheUserFromTheGatewayAlone(t *testing.T) {
-	t.Parallel()
-	to := startUpstream(t)
-	g := signInSite(t, embedded(t), fmt.Sprintf(upstreamSite, passwordHash(t), strings.TrimPrefix(to.URL, "http://")))
-	g.putMember(t, "dep1", "alice", "editor")
-	token, k := g.userToken(t, "alice"), g.newKey(t, "dep1")
-	for name, lines := range map[string][]string{
-		"nothing else": nil,
-		"said to be another user or a key": {
-			"X-Deployment-User: mallory", "X-Deployment-Key-Id: " + k.ID, "X-Deployment-Id: dep2", "X-Deployment-Scopes: none",
-		},
-		"in other spellings": {
-			"x_deployment_user: mallory", "X-Deployment_Key-Id: " + k.ID, "X_DEPLOYMENT_ID: dep2", "x-deployment_scopes: none",
-		},
-		"taken out as a header of the connection": {
-			"Connection: X-Deployment-User", "Connection: X-Deployment-Scopes, X-Deployment-Id",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			g.raw(t, rawGet("/dep1/api", token, lines...)).Want(http.StatusOK)
-			got := to.takeOne(t)
-			for name, values := range got.Header {
-				if strings.Contains(strings.Join(values, " "), "mallory") || strings.Contains(strings.Join(values, " "), k.ID) ||
-					strings.EqualFold(name, "X-Deployment-Key-Id") || name == "Authorization" {
-					t.Errorf("the upstream got %s: %s", name, values)
-				}
-			}
-			for name, want := range map[string]string{
-				"X-Deployment-User": "alice", "X-Deployment-Id": "dep1", "X-Deployment-Scopes": allScopes,
-			} {
-				if values := got.Header.Values(name); len(values) != 1 || values[0] != want {
-					t.Errorf("the upstream got %s %q, want %q", name, values, want)
-				}
-			}
-		})
-	}
-	t.Run("a key is no user", func(t *testing.T) {
-		g.raw(t, rawGet("/dep1/api", g.token(t, k), "X-Deployment-User: alice")).Want(http.StatusOK)
-		if got := to.takeOne(t); got.Header["X-Deployment-User"] != nil || got.Header.Get("X-Deployment-Key-Id") != k.ID {
-			t.Errorf("the upstream got %v", got.Header)
-		}
-	})
-}
-
 // Where HTTP Basic is accepted, a user's token is the password, with any name: the token says who it is. What signs the
 // user in at the site is not accepted there.
 func TestUserTokenAsBasicPassword(t *testing.T) {

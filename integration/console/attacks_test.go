@@ -3,12 +3,9 @@ package console
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
-
-	"github.com/chromedp/chromedp"
 
 	"github.com/deploymentkeys/gateway/integration/gatewaytest"
 )
@@ -106,79 +103,4 @@ func TestTextsStayTexts(t *testing.T) {
 		}
 		b.wantQuiet("404", "400")
 	}, attacks[1])
-}
-
-// foreignPage is a page that attacks a console with whatever a browser lets a page send, as the user who is signed in
-// there. A form ends the page, so that each form is on one of its own.
-const foreignPage = `<!DOCTYPE html><title>%[3]s</title>
-<form id="form" method="post" action="%[1]s%[2]s" enctype="text/plain"><input name='{"name": "mine", "description": "' value='"}'></form>
-<iframe src="%[1]s/deployments/etl"></iframe>`
-
-// TestOtherSitesChangeNothing attacks from a page of another site, and of another port of the same host.
-func TestOtherSitesChangeNothing(t *testing.T) {
-	eachStore(t, func(t *testing.T, s *site) {
-		s.newDeployment(t, "etl", "Nightly ETL")
-		key := s.NewKey(t, "etl")
-		before := s.state(t)
-		attacker := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", "text/html")
-			fmt.Fprintf(w, foreignPage, s.origin(), r.URL.Query().Get("target"), "A page of another site")
-		}))
-		t.Cleanup(attacker.Close)
-		b := openBrowser(t, s, admin)
-		keyPath := "/api/deployments/etl/keys/" + key.ID
-		targets := []struct{ method, path string }{
-			{"POST", "/api/deployments/etl/keys"},
-			{"POST", "/api/deployments/etl/revoke_tokens"},
-			{"POST", keyPath + "/rotate"},
-			{"POST", keyPath + "/revoke_tokens"},
-			{"DELETE", keyPath},
-			{"PATCH", "/api/deployments/etl"},
-			{"PUT", "/api/deployments/etl/members/" + viewer},
-		}
-		for _, from := range []string{attacker.URL, strings.Replace(attacker.URL, "127.0.0.1", "localhost", 1)} {
-			b.do(chromedp.Navigate(from))
-			for _, target := range targets {
-				// Without asking first, and with everything that a browser has to ask about.
-				sent := eval[string](b, `async (method, url) => {
-					let said = "";
-					for (const options of [
-						{mode: "no-cors", headers: {"Content-Type": "text/plain"}, body: '{"name": "mine"}'},
-						{mode: "no-cors"},
-						{mode: "cors", headers: {"Content-Type": "application/json", "X-Requested-With": "deployment-console"}, body: '{"name": "mine"}'},
-					]) {
-						try {
-							const answer = await fetch(url, {method, credentials: "include", ...options});
-							said += " " + answer.type;
-						} catch (error) { said += " " + error.name; }
-					}
-					return said;
-				}`, target.method, s.origin()+target.path)
-				if strings.Contains(sent, "cors") || strings.Contains(sent, "basic") {
-					t.Errorf("%s %s from %s: another site can read the answer:%s", target.method, target.path, from, sent)
-				}
-				if target.method != "POST" {
-					continue // forms have no other
-				}
-				b.do(chromedp.Navigate(from + "/?target=" + url.QueryEscape(target.path)))
-				eval[bool](b, `() => { document.getElementById("form").submit(); return true; }`)
-				b.see("this request comes from a page of another site")
-				b.do(chromedp.Navigate(from))
-			}
-		}
-		if after := s.state(t); after != before {
-			t.Errorf("something was changed:\n%s\nbefore:\n%s", after, before)
-		}
-		b.mu.Lock()
-		console := strings.Join(b.console, "\n")
-		b.mu.Unlock()
-		if !strings.Contains(console, "frame-ancestors") {
-			t.Errorf("the console was put in a frame: %s", console)
-		}
-		// Who is signed in can do it from the console's own page, so it was not for want of a password.
-		b.open("/deployments")
-		if status := b.fetch("POST", keyPath+"/revoke_tokens", ""); status != http.StatusNoContent {
-			t.Errorf("the own page was answered %d", status)
-		}
-	})
 }

@@ -126,6 +126,7 @@ func TestOtherSitesReadAndChangeNothing(t *testing.T) {
 		{"POST", "/deployments/etl/keys"},
 		{"POST", "/deployments/etl/revoke_tokens"},
 		{"POST", "/deployments/etl/keys/" + key.ID + "/rotate"},
+		{"POST", "/deployments/etl/keys/" + key.ID + "/revoke_tokens"},
 		{"DELETE", "/deployments/etl/keys/" + key.ID},
 		{"PUT", "/deployments/etl/members/" + viewer},
 		{"PATCH", "/deployments/etl"},
@@ -178,6 +179,12 @@ func TestOtherSitesReadAndChangeNothing(t *testing.T) {
 	if after := config(); after != before {
 		t.Errorf("something was changed:\n%s\nbefore:\n%s", after, before)
 	}
+	b.mu.Lock()
+	console := strings.Join(b.console, "\n")
+	b.mu.Unlock()
+	if !strings.Contains(console, "frame-ancestors") {
+		t.Errorf("the console was put in a frame: %s", console)
+	}
 
 	// A stranger's name that has come to have the address of this machine: their page is of the same origin then, to the
 	// browser, as what it asks. Of the console it shows nothing at all then: there is no password for that name.
@@ -199,5 +206,10 @@ func TestOtherSitesReadAndChangeNothing(t *testing.T) {
 	}
 	if after := config(); after != before {
 		t.Errorf("something was changed under a stranger's name:\n%s\nbefore:\n%s", after, before)
+	}
+	// Who is signed in can do it from the console's own page, so it was not for want of a password.
+	b.open("/deployments")
+	if status := b.fetch("POST", "/api/deployments/etl/keys/"+key.ID+"/revoke_tokens", ""); status != http.StatusNoContent {
+		t.Errorf("the own page was answered %d", status)
 	}
 }

@@ -87,27 +87,13 @@ func parseStat(text string) (time.Duration, error) {
 
 // OfSelf is the CPU time of this process and of the children that have ended and were waited for.
 func OfSelf() (time.Duration, error) {
-	text, err := os.ReadFile("/proc/self/stat")
-	if err != nil {
-		return 0, err
-	}
-	return parseSelfStat(string(text))
-}
-
-// parseSelfStat reads the CPU time of a process, and of its children that were waited for, from /proc/PID/stat, in ticks.
-func parseSelfStat(text string) (time.Duration, error) {
-	// The name, which may have spaces, ends with the last parenthesis. The fields after it are numbered from 3.
-	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-	if len(fields) < 15 {
-		return 0, fmt.Errorf("/proc/self/stat has %d fields", len(fields))
-	}
 	var total time.Duration
-	for _, field := range fields[11:15] { // utime, stime, cutime, cstime
-		ticks, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("/proc/self/stat: %w", err)
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var used syscall.Rusage
+		if err := syscall.Getrusage(who, &used); err != nil {
+			return 0, err
 		}
-		total += time.Duration(ticks) * tick
+		total += time.Duration(used.Utime.Nano() + used.Stime.Nano())
 	}
 	return total, nil
 }
