@@ -13,7 +13,7 @@ ARGS ?=
 # The tools are built without -race, which would make them many times slower; they load packages with the flags above.
 tool = $$(GOFLAGS='$(FLAGS)' go tool -modfile=tools/go.mod -n $(1))
 
-.PHONY: help test test-registry test-airflow fuzz attack bench bench-quick pgo screenshots lint lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile \
+.PHONY: help test test-registry test-airflow fuzz attack bench screenshots lint lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile \
 	lint-licenses lint-sbom build licenses sbom reproducible bench-go figures needs clean
 
 help: ## list the targets
@@ -24,8 +24,8 @@ help: ## list the targets
 CLIENT  := integration/registryclient
 compile  = go list -export $(1) >/dev/null && go -C $(CLIENT) list -export . >/dev/null
 
-# Modules of their own that are checked as this one is. make bench measures bench/fosite beside the gateway.
-MODULES := $(CLIENT) bench/fosite
+# Modules of their own that are checked as this one is.
+MODULES := $(CLIENT)
 
 # Which binary make sbom is about, and where its SBOM goes.
 BINARY ?= bin/caddy
@@ -121,16 +121,10 @@ reproducible: ## build what users run twice, in different places, and compare th
 	tools/reproducible
 
 # What is measured is what users run, so these targets are built without -race.
-bench bench-quick pgo bench-go: GOFLAGS := $(FLAGS)
+bench bench-go: GOFLAGS := $(FLAGS)
 
-bench: needs ## measure what authorization costs, in 15 minutes, and write docs/benchmarks.md; nothing else should run
-	go run ./bench
-
-bench-quick: needs ## print the main figures of make bench, in 2 minutes
-	go run ./bench -quick
-
-pgo: needs ## make the compiler's profile of the gateway anew, of the load of make bench
-	go run ./bench -profile cmd/caddy/gateway.pgo
+bench: ## measure what authorization costs, in 5 minutes, and write docs/benchmarks.md; nothing else should run
+	go run ./bench -write docs/benchmarks.md
 
 bench-go: ## run the Go benchmarks
 	go test -run '^$$' -bench . -benchmem ./keystore/... ./token ./caddymodule

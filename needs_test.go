@@ -21,7 +21,7 @@ func TestInstallNeeds(t *testing.T) {
 		installing = recording + "case $1 in install) echo '#!/bin/sh' >\"$BIN/redis-server\"; chmod +x \"$BIN/redis-server\";; esac\n"
 	)
 	const installed = "apt-get update\napt-get install --yes --no-install-recommends redis-server\n"
-	all := map[string]string{"make": ok, "jq": ok, "curl": ok, "gcc": ok, "docker-registry": ok, "skopeo": ok, "umoci": ok, "chromium": ok, "python3": ok, "openssl": ok, "wrk": ok, "haproxy": ok}
+	all := map[string]string{"make": ok, "jq": ok, "curl": ok, "gcc": ok, "docker-registry": ok, "skopeo": ok, "umoci": ok, "chromium": ok, "python3": ok, "openssl": ok}
 
 	tests := map[string]struct {
 		arguments []string
