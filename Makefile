@@ -2,29 +2,20 @@
 
 # One set of build flags for tests, vet, staticcheck and the Caddy that lint runs: another set compiles Caddy once more,
 # which takes minutes. -buildvcs=false: what is built here is for use here, and a checkout of another owner fails on it.
-FLAGS := $(strip $(filter-out -race -buildvcs=false,$(shell go env GOFLAGS)) -buildvcs=false)
-export GOFLAGS := $(FLAGS) -race
+export GOFLAGS := $(strip $(filter-out -race -buildvcs=false,$(shell go env GOFLAGS)) -buildvcs=false)
 
 # What to test, and more arguments for go test: make test PKG=./token ARGS='-run Verify -v'. The tests with real Airflows
 # are in a package of their own, which make test leaves out.
 PKG  ?= $(shell go list ./... | grep -v /integration/airflow$$)
 ARGS ?=
 
-# The tools are built without -race, which would make them many times slower; they load packages with the flags above.
-tool = $$(GOFLAGS='$(FLAGS)' go tool -modfile=tools/go.mod -n $(1))
+tool = $$(go tool -modfile=tools/go.mod -n $(1))
 
-.PHONY: help test test-registry test-airflow fuzz attack bench bench-quick pgo screenshots lint lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile \
+.PHONY: help test test-registry test-airflow fuzz attack bench screenshots lint lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile \
 	lint-licenses lint-sbom build licenses sbom reproducible bench-go figures needs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-
-# All is compiled first (go list -export does that without linking), so that a cold build of Caddy, minutes long, is not
-# on the clock of a test that needs a Caddy.
-compile = go list -export $(1) >/dev/null
-
-# Modules of their own that are checked as this one is. make bench measures bench/fosite beside the gateway.
-MODULES := bench/fosite
 
 # Which binary make sbom is about, and where its SBOM goes.
 BINARY ?= bin/caddy
@@ -36,18 +27,14 @@ EXCEPTIONS := github.com/alecthomas/chroma/v2 github.com/go-sql-driver/mysql
 
 # go-licenses warns of each address that it cannot ask the network for, and of assembler, which has no licenses of its own:
 # only its other messages are shown. The plugin's own packages have no license file beside them.
-go_licenses = CGO_ENABLED=0 GOFLAGS='$(FLAGS)' $(call tool,go-licenses) $(1) --ignore $$(go list -m) ./cmd/caddy 2>bin/go-licenses.log || \
+go_licenses = CGO_ENABLED=0 $(call tool,go-licenses) $(1) --ignore $$(go list -m) ./cmd/caddy 2>bin/go-licenses.log || \
 	{ grep -v '^[W/]' bin/go-licenses.log >&2; exit 1; }
 
-# -count=1, because some tests run the go command and what it built, of which go test's cache of results knows nothing.
-# Without a PKG the tests of the modules of their own are among them.
-test: needs ## run all tests with the race detector; installs what they need when missing (apt-get)
-	$(call compile,$(PKG))
-	go test -count=1 -timeout 30m $(ARGS) $(PKG)
-	$(if $(filter file,$(origin PKG)),for module in $(MODULES); do go -C $$module test -count=1 ./... || exit; done)
+test: needs ## run all tests; installs what they need when missing (apt-get)
+	tools/test $(PKG) -- $(ARGS)
 
 test-registry: needs ## run the tests with a real registry, the deploy API and the calls of the Astro CLI; a part of make test
-	$(call compile,./integration ./examples/...)
+	go list -export ./integration ./examples/... >/dev/null
 	go test -count=1 -timeout 10m $(ARGS) ./examples/deploy-api
 	go test -count=1 -timeout 10m $(ARGS) -run 'Registry|DeployAPI|AstroCLI' ./integration
 
@@ -76,7 +63,7 @@ screenshots: needs ## make the screenshots of the console in docs/images
 lint: lint-mod lint-gofumpt lint-vet lint-staticcheck lint-caddyfile lint-licenses lint-sbom ## check modules, licenses, formatting, and the code by vet and staticcheck
 
 lint-mod:
-	for module in . $(MODULES) tools; do go -C $$module mod verify && go -C $$module mod tidy -diff || exit; done
+	for module in . tools; do go -C $$module mod verify && go -C $$module mod tidy -diff || exit; done
 
 lint-gofumpt:
 	@echo gofumpt -l .; files=$$($(call tool,gofumpt) -l .) || exit; \
@@ -84,11 +71,11 @@ lint-gofumpt:
 
 lint-vet:
 	go vet ./...
-	for module in $(MODULES); do go -C $$module vet ./... || exit; done
+	GOOS=windows go vet ./token ./keystore/... ./internal/...
+	GOARCH=386 go vet ./token ./keystore/... ./internal/...
 
 lint-staticcheck:
-	@echo staticcheck ./...; staticcheck="$(call tool,staticcheck)" || exit; \
-	for module in . $(MODULES); do (cd $$module && "$$staticcheck" ./...) || exit; done
+	@echo staticcheck ./...; $(call tool,staticcheck) ./...
 
 lint-caddyfile: build
 	@echo caddy fmt; find . -type f \( -name 'Caddyfile*' -o -name '*.caddyfile' \) -not -path './.git/*' | sort | { bad=0; \
@@ -108,7 +95,7 @@ lint-sbom: needs sbom
 	named=$$(jq -r '.components[] | select(.name != "std") | "\(.name) \(.version)"' $(SBOM) | LC_ALL=C sort) && \
 	if [ -z "$$modules" ] || [ "$$modules" != "$$named" ]; then echo "$(SBOM) does not name the modules of $(BINARY)" >&2; exit 1; fi
 
-build: ## build bin/caddy, with the race detector, as the tests do
+build: ## build bin/caddy, as users run it
 	go build -o bin/caddy ./cmd/caddy
 
 licenses: ## write docs/licenses.md: what the binary links, and under which licenses
@@ -123,17 +110,8 @@ sbom: $(if $(filter bin/caddy,$(BINARY)),build) ## write bin/sbom.cdx.json, the 
 reproducible: ## build what users run twice, in different places, and compare the bytes; takes some minutes
 	tools/reproducible
 
-# What is measured is what users run, so these targets are built without -race.
-bench bench-quick pgo bench-go: GOFLAGS := $(FLAGS)
-
-bench: needs ## measure what authorization costs, in 15 minutes, and write docs/benchmarks.md; nothing else should run
-	go run ./bench
-
-bench-quick: needs ## print the main figures of make bench, in 2 minutes
-	go run ./bench -quick
-
-pgo: needs ## make the compiler's profile of the gateway anew, of the load of make bench
-	go run ./bench -profile cmd/caddy/gateway.pgo
+bench: ## measure what authorization costs, in 5 minutes, and write docs/benchmarks.md; nothing else should run
+	go run ./bench -write docs/benchmarks.md
 
 bench-go: ## run the Go benchmarks
 	go test -run '^$$' -bench . -benchmem ./keystore/... ./token ./caddymodule

@@ -3,223 +3,157 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/base64"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"net"
 	"net/http"
-	"net/url"
 	"os"
-	"path/filepath"
+	"os/exec"
 	"strings"
-	"sync"
-	"sync/atomic"
+	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
-// A caddy is a Caddy with one site for each thing that is measured of it, each at a port of its own.
-type caddy struct {
-	*process
-	admin string // addresses
-	sites map[string]string
-	text  string // its Caddyfile
+//go:embed Caddyfile
+var caddyfile string
+
+// A gateway is a process with the sites of the Caddyfile, each at an address of its own, and an embedded store.
+type gateway struct {
+	binary, dir string
+	addresses   map[string]string // of the sites, and of the upstream
+	keys        []key
+
+	pid  int
+	stop func() // ends the process, and returns when it has ended
 }
 
-// startCaddy starts a Caddy with global options and sites, each by its name: the directives of a Caddyfile.
-func (b *bench) startCaddy(ctx context.Context, name, binary string, environment []string, global string, sites map[string]string) (*caddy, error) {
-	ports, err := freePorts(1 + len(sites))
-	if err != nil {
-		return nil, err
-	}
-	c := &caddy{admin: loopback(ports[0]), sites: make(map[string]string)}
-	text := fmt.Sprintf("{\n\tadmin %s\n%s\n}\n", c.admin, global)
-	for site, directives := range sites {
-		port := ports[1+len(c.sites)]
-		c.sites[site] = loopback(port)
-		text += fmt.Sprintf("\nhttp://:%d {\n\tbind 127.0.0.1\n%s\n}\n", port, directives)
-	}
-	c.text = text
-	file := filepath.Join(b.dir, name+".caddyfile")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		return nil, err
-	}
-	c.process, err = b.processes.start(name, serverCore, environment, binary, "run", "--config", file, "--adapter", "caddyfile")
-	if err != nil {
-		return nil, err
-	}
-	return c, c.waitFor(ctx, "it serves its configuration", func() bool { return c.serves(ctx) })
-}
-
-// reload has it load its configuration anew. A gateway has then forgotten every token.
-func (c *caddy) reload(ctx context.Context) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+c.admin+"/load", strings.NewReader(c.text))
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Content-Type", "text/caddyfile")
-	r.Header.Set("Cache-Control", "must-revalidate") // although it is the same
-	return exchange(r, nil)
-}
-
-// serves says whether the configuration is loaded. Caddy's admin endpoint answers before that, with null.
-func (c *caddy) serves(ctx context.Context) bool {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.admin+"/config/", nil)
-	if err != nil {
-		return false
-	}
-	var configuration map[string]any
-	return exchange(r, &configuration) == nil && configuration != nil
-}
-
-// The sites of a gateway: the bearer check in front of an upstream, the same proxy without it, and the token endpoint.
-const (
-	siteAuth  = "auth"
-	siteOpen  = "open"
-	siteToken = "token"
-)
-
-// startGateway starts a gateway with these options of deployment_keys. Without redis it has a file of its own.
-func (b *bench) startGateway(ctx context.Context, name, binary string, redis string, options ...string) (*caddy, error) {
-	var environment []string
-	if redis != "" {
-		options = append(options, "redis "+redis, "secret {env.DEPLOYMENT_KEYS_SECRET}")
-		environment = append(environment, "DEPLOYMENT_KEYS_SECRET="+b.master)
-	}
-	global := "\tdeployment_keys {\n\t\tissuer https://auth.example.com\n\t\t" + strings.Join(options, "\n\t\t") + "\n\t}"
-	proxy := "\treverse_proxy " + b.upstream
-	c, err := b.startCaddy(ctx, name, binary, environment, global, map[string]string{
-		siteAuth:  "\tdeployment_auth {path.0} {\n\t\tscope airflow:read GET HEAD\n\t\tscope airflow:write POST PUT PATCH DELETE\n\t}\n" + proxy,
-		siteOpen:  proxy,
-		siteToken: "\tdeployment_token",
-	})
-	if err == nil {
-		b.gateways[c.process] = true
-	}
-	return c, err
-}
-
-// client is for what is not measured.
-var client = &http.Client{
-	Timeout:   30 * time.Second,
-	Transport: &http.Transport{MaxIdleConnsPerHost: connections, DisableCompression: true},
-}
-
-// A key is what the admin API answers for a key that was made.
+// A key is what the admin API answers for a new key.
 type key struct {
 	ID     string `json:"id"`
 	Secret string `json:"secret"`
 }
 
-// manage calls the admin API.
-func (c *caddy) manage(ctx context.Context, method, path string, body, into any) error {
+// The Deployment of all tokens, and how many keys they are of.
+const (
+	deployment = "etl"
+	keyCount   = 100
+)
+
+// setUp starts the gateway and creates the Deployment and its keys.
+func (g *gateway) setUp(ctx context.Context, upstream string) error {
+	g.stop, g.addresses, g.keys = func() {}, map[string]string{"upstream": upstream}, make([]key, keyCount)
+	// Ports below those that the system gives to clients: one of these could be taken while a gateway starts again.
+	next := 20_000 + rand.IntN(11_000)
+	for _, site := range []string{"admin", "proxy", "auth", "headers", "forward", "token", "respond"} {
+		for g.addresses[site] == "" {
+			next++
+			if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", next)); err == nil {
+				g.addresses[site] = l.Addr().String()
+				l.Close()
+			}
+		}
+	}
+	if err := g.start(ctx); err != nil {
+		return err
+	}
+	if err := g.call(ctx, "admin", "/deployments", map[string]string{"id": deployment, "name": deployment}, new(any)); err != nil {
+		return err
+	}
+	for i := range g.keys {
+		if err := g.call(ctx, "admin", "/deployments/"+deployment+"/keys", map[string]string{"name": "CI"}, &g.keys[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// start starts the process, and returns when the gateway is ready.
+func (g *gateway) start(ctx context.Context) error {
+	var log bytes.Buffer
+	alive, end := context.WithCancel(ctx)
+	cmd := exec.CommandContext(alive, "taskset", "--cpu-list", gatewayCore, g.binary, "run", "--config", "-", "--adapter", "caddyfile")
+	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(syscall.SIGTERM) }, 10*time.Second
+	cmd.Stdin, cmd.Stderr = strings.NewReader(caddyfile), &log
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + g.dir}
+	for site, address := range g.addresses {
+		cmd.Env = append(cmd.Env, site+"="+strings.TrimPrefix(address, "127.0.0.1:"))
+	}
+	if err := cmd.Start(); err != nil {
+		end()
+		return err
+	}
+	exited := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // the log says why
+		close(exited)
+	}()
+	g.pid, g.stop = cmd.Process.Pid, func() { end(); <-exited }
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for g.call(ctx, "admin", "/deployments/-/ready", nil, new(any)) != nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-exited:
+			return fmt.Errorf("%s ended: %s", g.binary, log.String())
+		}
+	}
+	return nil
+}
+
+// client is for what is not measured.
+var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connections}}
+
+// call sends JSON to a site, POST with a body and GET without, and reads JSON.
+func (g *gateway) call(ctx context.Context, site, path string, body, into any) error {
+	method := http.MethodPost
+	if body == nil {
+		method = http.MethodGet
+	}
 	text, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	r, err := http.NewRequestWithContext(ctx, method, "http://"+c.admin+path, bytes.NewReader(text))
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+g.addresses[site]+path, bytes.NewReader(text))
 	if err != nil {
 		return err
 	}
 	r.Header.Set("Content-Type", "application/json")
-	return exchange(r, into)
-}
-
-// exchange sends a request, and reads the JSON of an answer that says that it was good. While a busy machine keeps a gateway
-// from its store, that answers 503, and is asked again.
-func exchange(r *http.Request, into any) error {
 	answer, err := client.Do(r)
-	for try := 0; try < 10 && err == nil && answer.StatusCode == http.StatusServiceUnavailable && r.Method == http.MethodPost; try++ {
-		answer.Body.Close()
-		if r.Body, err = r.GetBody(); err == nil {
-			answer, err = client.Do(r)
-		}
-	}
 	if err != nil {
 		return err
 	}
 	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
-	if err != nil {
+	if text, err = io.ReadAll(answer.Body); err != nil {
 		return err
 	}
 	if answer.StatusCode/100 != 2 {
-		return fmt.Errorf("%s %s: %s: %s", r.Method, r.URL, answer.Status, text)
-	}
-	if into == nil {
-		return nil
+		return fmt.Errorf("%s %s: %s: %s", method, path, answer.Status, text)
 	}
 	return json.Unmarshal(text, into)
 }
 
-func (c *caddy) newDeployment(ctx context.Context, id string) error {
-	return c.manage(ctx, http.MethodPost, "/deployments", map[string]string{"id": id, "name": id}, nil)
-}
-
-// newKey makes a key of a Deployment, with all scopes unless some are named.
-func (c *caddy) newKey(ctx context.Context, deployment string, scopes ...string) (k key, err error) {
-	body := map[string]any{"name": "CI"}
-	if len(scopes) > 0 {
-		body["scopes"] = scopes
-	}
-	err = c.manage(ctx, http.MethodPost, "/deployments/"+deployment+"/keys", body, &k)
-	return k, err
-}
-
-// newKeys makes a number of keys of a Deployment.
-func (c *caddy) newKeys(ctx context.Context, deployment string, count int) ([]key, error) {
-	keys := make([]key, count)
-	err := inParallel(count, func(i int) (err error) {
-		keys[i], err = c.newKey(ctx, deployment)
-		return err
-	})
-	return keys, err
-}
-
 // tokens gets access tokens, of the keys in turn.
-func (c *caddy) tokens(ctx context.Context, keys []key, count int) ([]string, error) {
+func (g *gateway) tokens(ctx context.Context, count int) ([]string, error) {
 	tokens := make([]string, count)
-	err := inParallel(count, func(i int) error {
-		k := keys[i%len(keys)]
-		form := url.Values{"grant_type": {"client_credentials"}, "client_id": {k.ID}, "client_secret": {k.Secret}}
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+c.sites[siteToken]+"/oauth/token", strings.NewReader(form.Encode()))
-		if err != nil {
-			return err
-		}
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		var answer struct {
-			AccessToken string `json:"access_token"`
-		}
-		err = exchange(r, &answer)
-		tokens[i] = answer.AccessToken
-		return err
-	})
-	return tokens, err
-}
-
-// inParallel does something so many times, some at a time, until one fails.
-func inParallel(count int, do func(i int) error) error {
-	var workers sync.WaitGroup
-	var next atomic.Int64
-	var first error
-	var once sync.Once
-	for range min(connections, count) {
-		workers.Go(func() {
-			for i := next.Add(1) - 1; i < int64(count); i = next.Add(1) - 1 {
-				if err := do(int(i)); err != nil {
-					once.Do(func() { first = err })
-					next.Store(int64(count))
-				}
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(connections)
+	for i := range tokens {
+		all.Go(func() error {
+			k := g.keys[i%keyCount]
+			var answer struct {
+				AccessToken string `json:"access_token"`
 			}
+			err := g.call(ctx, "token", "/oauth/token", map[string]string{"grant_type": "client_credentials", "client_id": k.ID, "client_secret": k.Secret}, &answer)
+			tokens[i] = answer.AccessToken
+			return err
 		})
 	}
-	workers.Wait()
-	return first
-}
-
-// randomSecret is a master secret.
-func randomSecret() string {
-	secret := make([]byte, 32)
-	rand.Read(secret)
-	return base64.StdEncoding.EncodeToString(secret)
+	return tokens, all.Wait()
 }

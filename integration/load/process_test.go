@@ -4,26 +4,39 @@ package load
 
 import (
 	"bufio"
+	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/deploymentkeys/gateway/integration/gatewaytest"
-	"github.com/deploymentkeys/gateway/internal/cputime"
 )
 
-// processorTime is what the gateway's threads have had of the processors.
-func (s *site) processorTime(t *testing.T) time.Duration {
+// processorTime is what the gateway's threads have had of the processors, in nanoseconds as Linux counts it for each thread.
+func (s *site) processorTime(t *testing.T) (total time.Duration) {
 	t.Helper()
-	used, err := cputime.OfProcess(s.PID())
-	if err != nil {
-		t.Fatal(err)
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", s.PID()))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("the gateway has no threads: %v", err)
 	}
-	return used
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue // the thread has ended
+		}
+		var used, waited, turns int64
+		if _, errScan := fmt.Sscan(string(text), &used, &waited, &turns); err != nil || errScan != nil {
+			t.Fatalf("%s: %v, %v", file, err, errScan)
+		}
+		total += time.Duration(used)
+	}
+	return total
 }
 
 // mostForeign is how much of one processor others than the test and its gateway may have while a figure is taken that
@@ -33,20 +46,38 @@ const mostForeign = 0.1
 // undisturbed does something, and reports whether nobody else had the processors meanwhile.
 func (s *site) undisturbed(t *testing.T, do func()) bool {
 	t.Helper()
-	foreign := func() time.Duration {
-		all, err := cputime.OfMachine()
-		if err != nil {
-			t.Fatal(err)
-		}
-		own, err := cputime.OfSelf()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return all - own - s.processorTime(t)
-	}
+	foreign := func() time.Duration { return machineTime(t) - ownTime(t) - s.processorTime(t) }
 	begin, before := time.Now(), foreign()
 	do()
 	return (foreign() - before).Seconds() < mostForeign*time.Since(begin).Seconds()
+}
+
+// machineTime is what everybody has had of all processors, with what the host took away: from the first line of /proc/stat, which
+// counts hundredths of a second.
+func machineTime(t *testing.T) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var user, nice, system, idle, iowait, irq, softirq, steal int64
+	if _, err := fmt.Sscanf(string(text), "cpu %d %d %d %d %d %d %d %d", &user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal); err != nil {
+		t.Fatalf("/proc/stat: %v: %.80s", err, text)
+	}
+	return time.Duration(user+nice+system+irq+softirq+steal) * time.Second / 100
+}
+
+// ownTime is what this process and the children that it has waited for have had.
+func ownTime(t *testing.T) (total time.Duration) {
+	t.Helper()
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var used syscall.Rusage
+		if err := syscall.Getrusage(who, &used); err != nil {
+			t.Fatal(err)
+		}
+		total += time.Duration(used.Utime.Nano() + used.Stime.Nano())
+	}
+	return total
 }
 
 // bytesRead is what the gateway has read from its connections and its files.

@@ -36,8 +36,7 @@ var mayImport = map[string][]string{
 	"token":               {},
 	"integration":         {},
 	"examples/deploy-api": {},
-	"bench":               {"keystore", "keystore/boltstore", "keystore/redisstore"},
-	"bench/stock":         {},
+	"bench":               {},
 
 	"integration/gatewaytest": {},
 	"integration/airflow":     {},
@@ -48,7 +47,7 @@ var mayImport = map[string][]string{
 
 // mayUseCaddy are the packages that know Caddy. All others stay free of it, also by way of what they import, so that
 // the domain can be read, tested and reused without a web server.
-var mayUseCaddy = []string{"cmd/caddy", ".", "admin", "admin/cli", "admin/console", "caddymodule", "bench/stock"}
+var mayUseCaddy = []string{"cmd/caddy", ".", "admin", "admin/cli", "admin/console", "caddymodule"}
 
 // onlyIn names, for each module that one package alone knows, that package. Tests and test kits may look behind it.
 var onlyIn = map[string]string{
