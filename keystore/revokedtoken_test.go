@@ -1,4 +1,4 @@
-package storetest
+package keystore_test
 
 import (
 	"fmt"
@@ -18,8 +18,7 @@ func (n *nodeKit) token(id, key string) keystore.RevokedToken {
 
 func (n *nodeKit) wantRevoked(id string, want bool) {
 	n.t.Helper()
-	got, err := n.TokenRevoked(n.ctx(), id)
-	n.want(err, nil)
+	got := must(n.TokenRevoked(n.ctx(), id))
 	if got != want {
 		n.t.Errorf("revoked(%q) is %t, want %t", id, got, want)
 	}
@@ -32,8 +31,7 @@ func (n *nodeKit) wantKept(all int64, owners map[string]int64) {
 	for owner, size := range owners {
 		indexes, want = append(indexes, "revoked/"+owner), append(want, size)
 	}
-	got, err := n.store.Sizes(n.ctx(), indexes...)
-	n.want(err, nil)
+	got := must(n.store.Sizes(n.ctx(), indexes...))
 	if !slices.Equal(got, want) {
 		n.t.Errorf("the indexes %q have %d, want %d", indexes, got, want)
 	}
@@ -56,17 +54,14 @@ func revocationTests() []keystoreTest {
 			n.wantRevoked("jti", true)
 			n.wantRevoked("later", true)
 			n.wantRevoked("other", false)
-			read, err := n.Key(n.ctx(), key.ID)
-			n.want(err, nil)
-			if want := clockStart.Add(150*time.Minute + time.Second); !read.RevokedUntil.Equal(want) || read.TokenEpoch != 0 {
+			read := must(n.Key(n.ctx(), key.ID))
+			if want := start.Add(150*time.Minute + time.Second); !read.RevokedUntil.Equal(want) || read.TokenEpoch != 0 {
 				t.Errorf("revoked until %s, want %s", read.RevokedUntil, want)
 			}
 			n.wantKept(2, map[string]int64{key.ID: 2})
 			n.wantEvents("deployment.created dep1", "key.created dep1", "token.revoked dep1", "token.revoked dep1")
-			entries, err := n.store.Log(n.ctx(), 0, 100)
-			n.want(err, nil)
-			event, err := keystore.DecodeEvent(entries[len(entries)-1].Event)
-			n.want(err, nil)
+			entries := must(n.store.Log(n.ctx(), 0, 100))
+			event := must(keystore.DecodeEvent(entries[len(entries)-1].Event))
 			if event.Token != "jti" || event.Key != key.ID || event.By != "alice" {
 				t.Errorf("the event is %+v", event)
 			}
@@ -74,12 +69,11 @@ func revocationTests() []keystoreTest {
 		{"a token of a user is revoked", func(_ *testing.T, k *keystoreKit) {
 			n := k.node()
 			user := "a/b ü@example.com"
-			n.want(n.RevokeToken(n.ctx(), alice, keystore.RevokedToken{ID: "jti", User: user, ExpiresAt: clockStart.Add(time.Hour)}), nil)
+			n.want(n.RevokeToken(n.ctx(), alice, keystore.RevokedToken{ID: "jti", User: user, ExpiresAt: start.Add(time.Hour)}), nil)
 			n.wantRevoked("jti", true)
 			n.wantKept(1, map[string]int64{"user:YS9iIMO8QGV4YW1wbGUuY29t": 1})
 			n.clock.Advance(65 * time.Minute)
-			removed, err := n.PurgeRevokedTokens(n.ctx())
-			n.want(err, nil)
+			removed := must(n.PurgeRevokedTokens(n.ctx()))
 			if removed != 1 {
 				n.t.Errorf("%d were removed", removed)
 			}
@@ -94,7 +88,7 @@ func revocationTests() []keystoreTest {
 			n.want(n.DeleteKey(n.ctx(), alice, "dep1", gone.ID), nil)
 			before := n.events()
 			expired := n.token("expired", key.ID)
-			expired.ExpiresAt = clockStart.Add(-5 * time.Minute)
+			expired.ExpiresAt = start.Add(-5 * time.Minute)
 			n.want(n.RevokeToken(n.ctx(), alice, expired), nil)
 			expired.ExpiresAt = time.Time{}
 			n.want(n.RevokeToken(n.ctx(), alice, expired), nil)
@@ -105,7 +99,7 @@ func revocationTests() []keystoreTest {
 			n.wantEvents(before...)
 
 			// A node whose clock is behind still takes this one.
-			expired.ExpiresAt = clockStart.Add(-5*time.Minute + time.Second)
+			expired.ExpiresAt = start.Add(-5*time.Minute + time.Second)
 			n.want(n.RevokeToken(n.ctx(), alice, expired), nil)
 			n.wantRevoked("expired", true)
 		}},
@@ -124,7 +118,7 @@ func revocationTests() []keystoreTest {
 				{ID: "jti", User: "a\nb"},
 				{ID: "jti", User: "bob", DeploymentID: "../x"},
 			} {
-				t.ExpiresAt = clockStart.Add(time.Hour)
+				t.ExpiresAt = start.Add(time.Hour)
 				n.want(n.RevokeToken(n.ctx(), alice, t), keystore.ErrInvalid)
 			}
 			n.want(n.RevokeToken(n.ctx(), alice, n.token(strings.Repeat("_-aZ9", 12)+"abcd", key.ID)), nil)
@@ -144,9 +138,8 @@ func revocationTests() []keystoreTest {
 			}
 			wait.Wait()
 			n.wantKept(4, map[string]int64{key.ID: 4})
-			read, err := n.Key(n.ctx(), key.ID)
-			n.want(err, nil)
-			if want := clockStart.Add(63 * time.Minute); !read.RevokedUntil.Equal(want) {
+			read := must(n.Key(n.ctx(), key.ID))
+			if want := start.Add(63 * time.Minute); !read.RevokedUntil.Equal(want) {
 				t.Errorf("revoked until %s, want %s", read.RevokedUntil, want)
 			}
 		}},
@@ -179,11 +172,9 @@ func revocationTests() []keystoreTest {
 			}
 			n.want(n.DeleteKey(n.ctx(), alice, "dep1", key.ID), nil)
 			n.want(n.DeleteDeployment(n.ctx(), alice, "dep2"), nil)
-			removed, err := n.PurgeRevokedTokens(n.ctx())
-			n.want(err, nil)
+			removed := must(n.PurgeRevokedTokens(n.ctx()))
 			n.clock.Advance(65 * time.Minute)
-			after, err := n.PurgeRevokedTokens(n.ctx())
-			n.want(err, nil)
+			after := must(n.PurgeRevokedTokens(n.ctx()))
 			if removed != 0 || after != 250 {
 				t.Errorf("%d were removed too early, %d later", removed, after)
 			}
@@ -198,7 +189,7 @@ func revocationTests() []keystoreTest {
 			key, _ := n.key("dep1")
 			fill := func(everywhere bool) {
 				var steps []keystore.Step
-				expires := clockStart.Add(time.Hour).Unix()
+				expires := start.Add(time.Hour).Unix()
 				for i := range keystore.MaxRevokedTokens {
 					id := fmt.Sprintf("old-%05d", i)
 					steps = append(steps, add("revoked/"+key.ID, id))
@@ -237,16 +228,14 @@ func revocationTests() []keystoreTest {
 			key, _ := n.key("dep1")
 			n.want(n.RevokeToken(n.ctx(), alice, n.token("jti", key.ID)), nil)
 			n.want(n.RevokeKeyTokens(n.ctx(), alice, "dep1", key.ID), nil)
-			read, err := n.Key(n.ctx(), key.ID)
-			n.want(err, nil)
+			read := must(n.Key(n.ctx(), key.ID))
 			if !read.RevokedUntil.IsZero() || read.TokenEpoch == 0 {
 				t.Errorf("the key is %+v", read)
 			}
 			n.wantKept(1, map[string]int64{key.ID: 0})
 			n.wantRevoked("jti", true) // for a node that has not heard of the new epoch
 			n.clock.Advance(2 * time.Hour)
-			_, err = n.PurgeRevokedTokens(n.ctx())
-			n.want(err, nil)
+			n.want(errOf(n.PurgeRevokedTokens(n.ctx())), nil)
 			n.wantKept(0, nil)
 		}},
 		{"an altered revocation is reported, and strangers in the index are removed", func(_ *testing.T, k *keystoreKit) {
@@ -255,21 +244,18 @@ func revocationTests() []keystoreTest {
 			key, _ := n.key("dep1")
 			n.want(n.RevokeToken(n.ctx(), alice, n.token("jti", key.ID)), nil)
 			n.alter("revoked/jti", key.ID, strings.Repeat("0", 24))
-			_, err := n.TokenRevoked(n.ctx(), "jti")
-			n.want(err, keystore.ErrAltered)
+			n.want(errOf(n.TokenRevoked(n.ctx(), "jti")), keystore.ErrAltered)
 
 			n.put("revoked/", []byte("x"))
-			n.want(n.store.Apply(n.ctx(), keystore.Change{Steps: []keystore.Step{
+			n.forge(
 				add("revoked", "!"), add("revoked", "0//"), add("revoked", "0000000000000001/x/../root"),
-			}}), nil)
-			removed, err := n.PurgeRevokedTokens(n.ctx())
-			n.want(err, nil)
+			)
+			removed := must(n.PurgeRevokedTokens(n.ctx()))
 			if removed != 3 {
 				n.t.Errorf("%d were removed", removed)
 			}
 			n.wantKept(1, map[string]int64{key.ID: 1})
-			records, err := n.store.Get(n.ctx(), "root", "revoked/")
-			n.want(err, nil)
+			records := must(n.store.Get(n.ctx(), "root", "revoked/"))
 			if records[0] == nil || records[1] == nil {
 				n.t.Error("a stranger took a record with it")
 			}

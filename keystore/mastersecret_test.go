@@ -1,4 +1,4 @@
-package storetest
+package keystore_test
 
 import (
 	"slices"
@@ -17,18 +17,13 @@ func masterTests() []keystoreTest {
 		{"another master secret does not touch the signing keys", func(t *testing.T, k *keystoreKit) {
 			n := k.node()
 			n.wantKeys("kid1 signing")
-			before, err := n.store.Get(n.ctx(), "signing_keys")
-			n.want(err, nil)
+			before := must(n.store.Get(n.ctx(), "signing_keys"))
 			wrong := keystore.New(n.store, newMaster)
-			_, err = wrong.MaintainSigningKeys(n.ctx(), n.policy)
-			n.want(err, keystore.ErrWrongSecret)
-			_, err = wrong.RotateSigningKey(n.ctx(), alice, n.policy)
-			n.want(err, keystore.ErrWrongSecret)
-			_, err = wrong.ReplaceSigningKeys(n.ctx(), alice, n.policy)
-			n.want(err, keystore.ErrWrongSecret)
+			n.want(errOf(wrong.MaintainSigningKeys(n.ctx(), n.policy)), keystore.ErrWrongSecret)
+			n.want(errOf(wrong.RotateSigningKey(n.ctx(), alice, n.policy)), keystore.ErrWrongSecret)
+			n.want(errOf(wrong.ReplaceSigningKeys(n.ctx(), alice, n.policy)), keystore.ErrWrongSecret)
 			n.want(wrong.ChangeMaster(n.ctx(), alice, newMaster), keystore.ErrWrongSecret)
-			after, err := n.store.Get(n.ctx(), "signing_keys")
-			n.want(err, nil)
+			after := must(n.store.Get(n.ctx(), "signing_keys"))
 			if string(before[0]) != string(after[0]) || n.made.Load() != 1 {
 				t.Errorf("the signing keys were changed, or %d were made", n.made.Load())
 			}
@@ -42,18 +37,15 @@ func masterTests() []keystoreTest {
 			n.want(n.ChangeMaster(n.ctx(), alice, newMaster), nil)
 
 			// A node that runs goes on.
-			_, err := n.Authenticate(n.ctx(), key.ID, secret)
-			n.want(err, nil)
+			n.want(errOf(n.Authenticate(n.ctx(), key.ID, secret)), nil)
 			n.wantKeys("kid1 signing")
 			// One that is started again needs the new secret.
 			n.want(keystore.New(n.store, master).Open(n.ctx()), keystore.ErrWrongSecret)
 			n.want(n.Opens(n.ctx(), master), keystore.ErrWrongSecret)
 			n.want(n.Opens(n.ctx(), newMaster), nil)
 			again := keystore.New(n.store, newMaster)
-			_, err = again.Authenticate(n.ctx(), key.ID, secret)
-			n.want(err, nil)
-			keys, err := again.SigningKeys(n.ctx())
-			n.want(err, nil)
+			n.want(errOf(again.Authenticate(n.ctx(), key.ID, secret)), nil)
+			keys := must(again.SigningKeys(n.ctx()))
 			if !slices.Equal(states(keys), []string{"kid1 signing"}) || string(keys[0].Private) != "private part of kid1" {
 				t.Errorf("signing keys %v", keys)
 			}

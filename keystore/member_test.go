@@ -1,4 +1,4 @@
-package storetest
+package keystore_test
 
 import (
 	"encoding/base64"
@@ -60,8 +60,7 @@ func membershipTests() []keystoreTest {
 			k.wantMemberships(odd, "dep2 editor")
 			k.wantMemberships("bo")
 			k.wantMemberships("bobb")
-			list, err := k.Memberships(k.ctx(), "bob", keystore.Page{Limit: 1})
-			k.want(err, nil)
+			list := must(k.Memberships(k.ctx(), "bob", keystore.Page{Limit: 1}))
 			if d, err := k.Deployment(k.ctx(), "dep1"); err != nil || list.Items[0].Deployment != d || d.KeyCount != 1 {
 				t.Errorf("listed %+v, read %+v (%v)", list.Items[0], d, err)
 			}
@@ -79,8 +78,7 @@ func membershipTests() []keystoreTest {
 		{"a role is that of a member, and of nobody else", func(_ *testing.T, k *keystoreKit) {
 			k.deployment("dep1")
 			k.member("dep1", "bob", keystore.RoleEditor)
-			role, err := k.Role(k.ctx(), "dep1", "bob")
-			k.want(err, nil)
+			role := must(k.Role(k.ctx(), "dep1", "bob"))
 			if role != keystore.RoleEditor {
 				k.t.Errorf("role %q", role)
 			}
@@ -92,8 +90,7 @@ func membershipTests() []keystoreTest {
 					k.t.Errorf("%v, want %s", err, want)
 				}
 			}
-			_, err = k.Role(k.ctx(), "dep1", "")
-			k.want(err, keystore.ErrNotFound)
+			k.want(errOf(k.Role(k.ctx(), "dep1", "")), keystore.ErrNotFound)
 		}},
 		{"the Deployments of a user come in pages", func(t *testing.T, k *keystoreKit) {
 			var want []string
@@ -111,12 +108,10 @@ func membershipTests() []keystoreTest {
 				}
 			}
 			for _, limit := range []int{0, -1, keystore.MaxPage + 1} {
-				_, err := k.Memberships(k.ctx(), "bob", keystore.Page{Limit: limit})
-				k.want(err, keystore.ErrInvalid)
+				k.want(errOf(k.Memberships(k.ctx(), "bob", keystore.Page{Limit: limit})), keystore.ErrInvalid)
 			}
 			for _, user := range []string{"", "a\nb", strings.Repeat("x", 257)} {
-				_, err := k.Memberships(k.ctx(), user, keystore.Page{Limit: 1})
-				k.want(err, keystore.ErrInvalid)
+				k.want(errOf(k.Memberships(k.ctx(), user, keystore.Page{Limit: 1})), keystore.ErrInvalid)
 			}
 			k.memberships(strings.Repeat("x", keystore.MaxUserLength), 1)
 		}},
@@ -127,13 +122,11 @@ func membershipTests() []keystoreTest {
 			}
 			k.alter("member/dep1/Ym9i", `"viewer"`, `"admin"`)
 			k.alter("deployment/dep2", "Name of dep2", "Name of else")
-			list, err := k.Memberships(k.ctx(), "bob", keystore.Page{Limit: 10})
-			k.want(err, nil)
+			list := must(k.Memberships(k.ctx(), "bob", keystore.Page{Limit: 10}))
 			if len(list.Items) != 1 || list.Items[0].ID != "dep3" || !slices.Equal(list.Altered, []string{"member/dep1/Ym9i", "deployment/dep2"}) {
 				t.Errorf("listed %+v", list)
 			}
-			_, err = k.Role(k.ctx(), "dep1", "bob")
-			k.want(err, keystore.ErrAltered)
+			k.want(errOf(k.Role(k.ctx(), "dep1", "bob")), keystore.ErrAltered)
 		}},
 		{"a name in the index of a user grants nothing", func(t *testing.T, k *keystoreKit) {
 			k.deployment("dep1")
@@ -158,8 +151,7 @@ func membershipTests() []keystoreTest {
 				wait.Wait()
 			}
 			for _, user := range users {
-				sizes, err := k.store.Sizes(k.ctx(), "memberships/"+base64.RawURLEncoding.EncodeToString([]byte(user)))
-				k.want(err, nil)
+				sizes := must(k.store.Sizes(k.ctx(), "memberships/"+base64.RawURLEncoding.EncodeToString([]byte(user))))
 				if sizes[0] != 0 {
 					t.Errorf("%d Deployments of %s are left", sizes[0], user)
 				}

@@ -1,4 +1,4 @@
-package storetest
+package keystore_test
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/deploymentkeys/gateway/keystore"
+	"github.com/deploymentkeys/gateway/keystore/storetest"
 )
 
 // writeAudit brings the audit log up to date.
@@ -142,16 +143,13 @@ func auditTests() []keystoreTest {
 			for i := range keystore.MaxAllowedIPs {
 				texts = append(texts, fmt.Sprintf("2001:db8:aaaa:bbbb:cccc:dddd:%04x:0/112", 0x1000+i))
 			}
-			addresses, err := keystore.ParseAllowedIPs(texts)
-			k.want(err, nil)
-			_, err = k.UpdateKey(k.ctx(), keystore.Caller{Name: "bob", Address: "2001:db8::1", Via: keystore.ViaConsole}, "dep1", key.ID, func(key *keystore.Key) error {
+			addresses := must(keystore.ParseAllowedIPs(texts))
+			k.want(errOf(k.UpdateKey(k.ctx(), keystore.Caller{Name: "bob", Address: "2001:db8::1", Via: keystore.ViaConsole}, "dep1", key.ID, func(key *keystore.Key) error {
 				key.Scopes, key.Description = keystore.ScopeDeploy, strings.Repeat("ä", 300)
 				key.AllowedIPs = addresses
 				return nil
-			})
-			k.want(err, nil)
-			_, err = k.PutMember(k.ctx(), alice, "dep2", "carol", keystore.RoleAdmin)
-			k.want(err, nil)
+			})), nil)
+			k.want(errOf(k.PutMember(k.ctx(), alice, "dep2", "carol", keystore.RoleAdmin)), nil)
 			k.rotate(key.ID, keystore.KeyRotation{Overlap: time.Hour, RevokeTokens: true})
 			k.want(k.RevokeAllTokens(k.ctx(), alice), nil)
 			k.writeAudit()
@@ -216,18 +214,15 @@ func auditTests() []keystoreTest {
 		{"audit: no Deployment, no entries", func(t *testing.T, k *keystoreKit) {
 			k.deployment("dep1")
 			for _, id := range []string{"dep2", "", "../dep1", "DEP1"} {
-				_, err := k.DeploymentAudit(k.ctx(), id, keystore.Page{Limit: 1})
-				k.want(err, keystore.ErrNotFound)
+				k.want(errOf(k.DeploymentAudit(k.ctx(), id, keystore.Page{Limit: 1})), keystore.ErrNotFound)
 			}
 			if got := k.audit("dep1", 10); len(got) != 0 {
 				t.Errorf("before anything is entered there is %v", told(got))
 			}
 			for _, limit := range []int{0, -1, keystore.MaxPage + 1} {
 				k.writeAudit()
-				_, err := k.DeploymentAudit(k.ctx(), "dep1", keystore.Page{Limit: limit})
-				k.want(err, keystore.ErrInvalid)
-				_, err = k.Audit(k.ctx(), keystore.Page{Limit: limit})
-				k.want(err, keystore.ErrInvalid)
+				k.want(errOf(k.DeploymentAudit(k.ctx(), "dep1", keystore.Page{Limit: limit})), keystore.ErrInvalid)
+				k.want(errOf(k.Audit(k.ctx(), keystore.Page{Limit: limit})), keystore.ErrInvalid)
 			}
 			k.wantFaults()
 		}},
@@ -277,7 +272,7 @@ func auditTests() []keystoreTest {
 			k.wantFaults()
 		}},
 		{"audit: entries are removed when their time is over", func(t *testing.T, k *keystoreKit) {
-			clock := NewClock(k.store, time.Now().Add(-100*24*time.Hour).Truncate(time.Second))
+			clock := storetest.NewClock(k.store, time.Now().Add(-100*24*time.Hour).Truncate(time.Second))
 			k.Keystore = clock.Keystore(master)
 			k.deployment("old")
 			k.want(k.DeleteDeployment(k.ctx(), alice, "old"), nil)
@@ -299,8 +294,7 @@ func auditTests() []keystoreTest {
 			if got, want := told(k.audit("", 10)), []string{"deployment.created dep2 alice 192.0.2.1"}; !slices.Equal(got, want) {
 				t.Errorf("the log has %q, want %q", got, want)
 			}
-			_, err := k.DeploymentAudit(k.ctx(), "old", keystore.Page{Limit: 10})
-			k.want(err, keystore.ErrNotFound)
+			k.want(errOf(k.DeploymentAudit(k.ctx(), "old", keystore.Page{Limit: 10})), keystore.ErrNotFound)
 			if got := k.audit("dep1", 10); len(got) != 0 {
 				t.Errorf("dep1 still has %q", told(got))
 			}
@@ -317,7 +311,7 @@ func auditTests() []keystoreTest {
 			}
 		}},
 		{"audit: refusals are bounded, and counted", func(t *testing.T, k *keystoreKit) {
-			clock := NewClock(k.store, time.Now().UTC().Truncate(time.Hour))
+			clock := storetest.NewClock(k.store, time.Now().UTC().Truncate(time.Hour))
 			k.Keystore = clock.Keystore(master)
 			k.deployment("dep1")
 			const flood = 3 * keystore.MaxUnprovenRefusals

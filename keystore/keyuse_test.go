@@ -1,4 +1,4 @@
-package storetest
+package keystore_test
 
 import (
 	"context"
@@ -83,14 +83,12 @@ func (k *keystoreKit) wantUse(want keystore.KeyUse) {
 func (k *keystoreKit) wantNoUse(deployment string, ids ...string) {
 	k.t.Helper()
 	for _, id := range ids {
-		records, err := k.store.Get(k.ctx(), "used/"+id)
-		k.want(err, nil)
+		records := must(k.store.Get(k.ctx(), "used/"+id))
 		if records[0] != nil {
 			k.t.Errorf("the store has when key %s was used: %q", id, records[0])
 		}
 	}
-	members, err := k.store.Members(k.ctx(), "used/"+deployment, "", 10)
-	k.want(err, nil)
+	members := must(k.store.Members(k.ctx(), "used/"+deployment, "", 10))
 	if len(members) != 0 {
 		k.t.Errorf("the index of used keys of %s has %q", deployment, members)
 	}
@@ -130,8 +128,7 @@ func usedTests() []keystoreTest {
 			k.deployment("dep1")
 			key, _ := k.key("dep1")
 			for _, s := range []int{10, 10, 9, 11, 11} {
-				rest, err := n.RecordKeyUses(k.ctx(), []keystore.KeyUse{requestAt(key.ID, s, oneAddress)})
-				k.want(err, nil)
+				rest := must(n.RecordKeyUses(k.ctx(), []keystore.KeyUse{requestAt(key.ID, s, oneAddress)}))
 				if len(rest) != 0 {
 					t.Errorf("%d are left", len(rest))
 				}
@@ -153,16 +150,14 @@ func usedTests() []keystoreTest {
 			}
 			gone := ids[150]
 			k.want(k.DeleteKey(k.ctx(), alice, "dep1", gone), nil)
-			rest, err := n.RecordKeyUses(k.ctx(), uses)
-			k.want(err, nil)
+			rest := must(n.RecordKeyUses(k.ctx(), uses))
 			if len(rest) != 0 {
 				t.Errorf("%d are left", len(rest))
 			}
 			if got := counted.taken(); got != 3 {
 				t.Errorf("%d changes for %d keys", got, many)
 			}
-			read, _, err := k.KeyUses(k.ctx(), ids...)
-			k.want(err, nil)
+			read, _ := must2(k.KeyUses(k.ctx(), ids...))
 			for i, use := range read {
 				if want := uses[i].RequestAt; ids[i] != gone && use.RequestAt != want || ids[i] == gone && !use.RequestAt.IsZero() || use.ID != ids[i] {
 					t.Errorf("key %d of %d: %v, want %s", i, many, use, want)
@@ -212,8 +207,7 @@ func usedTests() []keystoreTest {
 						k.record(requestAt(key.ID, 1, oneAddress))
 					}
 					n := keystore.New(&overtakenStore{Store: k.store, do: func() { k.want(remove(key), nil) }}, master)
-					rest, err := n.RecordKeyUses(k.ctx(), []keystore.KeyUse{requestAt(key.ID, 2, oneAddress), requestAt(other.ID, 2, oneAddress)})
-					k.want(err, nil)
+					rest := must(n.RecordKeyUses(k.ctx(), []keystore.KeyUse{requestAt(key.ID, 2, oneAddress), requestAt(other.ID, 2, oneAddress)}))
 					if len(rest) != 0 {
 						t.Errorf("%d are left", len(rest))
 					}
@@ -268,12 +262,10 @@ func usedTests() []keystoreTest {
 			key, _ := k.key("dep1")
 			other, _ := k.key("dep1")
 			k.record(requestAt(key.ID, 10, oneAddress), requestAt(other.ID, 20, otherAddress))
-			records, err := k.store.Get(k.ctx(), "used/"+other.ID)
-			k.want(err, nil)
-			k.want(k.store.Apply(k.ctx(), keystore.Change{Steps: []keystore.Step{put("used/"+key.ID, string(records[0]))}}), nil)
+			records := must(k.store.Get(k.ctx(), "used/"+other.ID))
+			k.forge(put("used/"+key.ID, string(records[0])))
 
-			uses, altered, err := k.KeyUses(k.ctx(), key.ID, other.ID)
-			k.want(err, nil)
+			uses, altered := must2(k.KeyUses(k.ctx(), key.ID, other.ID))
 			if !slices.Equal(altered, []string{"used/" + key.ID}) || !uses[0].LastAt().IsZero() || uses[1].LastAt() != secondOf(20) {
 				t.Errorf("uses %v, altered %q", uses, altered)
 			}
@@ -284,7 +276,7 @@ func usedTests() []keystoreTest {
 			k.deployment("dep1")
 			key, _ := k.key("dep1")
 			other, _ := k.key("dep1")
-			k.want(k.store.Apply(k.ctx(), keystore.Change{Steps: []keystore.Step{put("key/"+key.ID, "something else")}}), nil)
+			k.forge(put("key/"+key.ID, "something else"))
 			k.record(requestAt(key.ID, 1, oneAddress), requestAt(other.ID, 2, oneAddress))
 			k.wantUse(requestAt(other.ID, 2, oneAddress))
 			k.wantUse(keystore.KeyUse{ID: key.ID})
@@ -318,14 +310,15 @@ func usedTests() []keystoreTest {
 			k.record(previousAt(first, 101))
 			want("used again", second, secondOf(50))
 			k.want(k.EndPreviousSecret(k.ctx(), alice, "dep1", key.ID), nil)
-			ended, err := k.Key(k.ctx(), key.ID)
-			k.want(err, nil)
+			ended := must(k.Key(k.ctx(), key.ID))
 			want("ended", ended, time.Time{})
 		}},
 		{"uses that cannot be recorded come back", func(t *testing.T, k *keystoreKit) {
 			k.deployment("dep1")
 			key, _ := k.key("dep1")
-			rest, err := k.RecordKeyUses(cancelled(t), []keystore.KeyUse{requestAt(key.ID, 1, oneAddress)})
+			ctx, cancel := context.WithCancel(k.ctx())
+			cancel()
+			rest, err := k.RecordKeyUses(ctx, []keystore.KeyUse{requestAt(key.ID, 1, oneAddress)})
 			k.want(err, keystore.ErrUnavailable)
 			if len(rest) != 1 || rest[0].ID != key.ID {
 				t.Errorf("%v are left", rest)

@@ -1,4 +1,4 @@
-package storetest
+package keystore_test
 
 import (
 	"bytes"
@@ -12,31 +12,21 @@ import (
 	"time"
 
 	"github.com/deploymentkeys/gateway/keystore"
-)
-
-// clockStart is where the clocks of these tests begin.
-var clockStart = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
-
-const (
-	day    = 24 * time.Hour
-	notice = keystore.SigningKeyNotice
-
-	// removal is when a key goes that was retired, and whose tokens lived a day.
-	removal = day + 65*time.Minute
+	"github.com/deploymentkeys/gateway/keystore/storetest"
 )
 
 // A nodeKit is a keystore whose store has a clock that the test sets, and what its node wants of the
 // signing keys.
 type nodeKit struct {
 	*keystoreKit
-	clock  *Clock
+	clock  *storetest.Clock
 	policy keystore.SigningPolicy
 	made   *atomic.Int64 // keys, by all nodes of a test
 }
 
 // node makes one with tokens of a day and no rotation.
 func (k *keystoreKit) node() *nodeKit {
-	clock := NewClock(k.store, clockStart)
+	clock := storetest.NewClock(k.store, start)
 	n := &nodeKit{clock: clock, made: new(atomic.Int64), keystoreKit: &keystoreKit{
 		Keystore: clock.Keystore(master), t: k.t, store: clock,
 	}}
@@ -52,8 +42,7 @@ func (n *nodeKit) generate(algorithm string) (keystore.SigningKey, error) {
 // wantKeys maintains the keys and wants them to be these, oldest first: "kid1 signing".
 func (n *nodeKit) wantKeys(want ...string) []keystore.SigningKey {
 	n.t.Helper()
-	keys, err := n.MaintainSigningKeys(n.ctx(), n.policy)
-	n.want(err, nil)
+	keys := must(n.MaintainSigningKeys(n.ctx(), n.policy))
 	if got := states(keys); !slices.Equal(got, want) {
 		n.t.Fatalf("at %s the keys are %q, want %q", n.clock.Now(), got, want)
 	}
@@ -68,31 +57,28 @@ func states(keys []keystore.SigningKey) []string {
 	return all
 }
 
-func rotationTests() []keystoreTest {
+func signingKeyTests() []keystoreTest {
 	return []keystoreTest{
 		{"nothing is done by clocks that do not agree", func(t *testing.T, k *keystoreKit) {
 			n := k.node()
 			n.policy.RotateEvery = 30 * day
 			n.wantKeys("kid1 signing")
-			_, err := n.RotateSigningKey(n.ctx(), alice, n.policy)
-			n.want(err, nil)
-			n.SetClock(func() time.Time { return clockStart })
+			n.want(errOf(n.RotateSigningKey(n.ctx(), alice, n.policy)), nil)
+			n.SetClock(func() time.Time { return start })
 			n.clock.Advance(90 * day)
 			n.wantKeys("kid1 signing", "kid2 announced")
-			_, err = n.RotateSigningKey(n.ctx(), alice, n.policy)
-			n.want(err, keystore.ErrClock)
+			n.want(errOf(n.RotateSigningKey(n.ctx(), alice, n.policy)), keystore.ErrClock)
 			n.clock.Advance(-90 * day)
 			n.want(n.CheckClock(n.ctx()), nil)
 		}},
 		{"the first signing key signs at once", func(t *testing.T, k *keystoreKit) {
 			n := k.node()
 			key := n.wantKeys("kid1 signing")[0]
-			if !key.CreatedAt.Equal(clockStart) || !key.SignsFrom.Equal(clockStart) || key.MaxLifetime != day ||
+			if !key.CreatedAt.Equal(start) || !key.SignsFrom.Equal(start) || key.MaxLifetime != day ||
 				!key.EarliestSigning().IsZero() || !key.RemovedFrom().IsZero() || string(key.Private) != "private part of kid1" {
 				t.Errorf("the key is %+v", key)
 			}
-			read, err := n.SigningKeys(n.ctx())
-			n.want(err, nil)
+			read := must(n.SigningKeys(n.ctx()))
 			if !slices.Equal(states(read), []string{"kid1 signing"}) {
 				t.Errorf("read %v", read)
 			}
@@ -116,17 +102,17 @@ func rotationTests() []keystoreTest {
 			n.wantKeys("kid1 signing")
 			n.clock.Advance(time.Second)
 			keys := n.wantKeys("kid1 signing", "kid2 announced")
-			if want := clockStart.Add(30 * day); !keys[1].EarliestSigning().Equal(want) {
+			if want := start.Add(30 * day); !keys[1].EarliestSigning().Equal(want) {
 				t.Errorf("it signs from %s, want %s", keys[1].EarliestSigning(), want)
 			}
 			n.clock.Advance(notice - time.Second)
 			n.wantKeys("kid1 signing", "kid2 announced")
 			n.clock.Advance(time.Second)
 			keys = n.wantKeys("kid1 retired", "kid2 signing")
-			if want := n.clock.Now().Add(removal); !keys[0].RemovedFrom().Equal(want) {
+			if want := n.clock.Now().Add((day + margin)); !keys[0].RemovedFrom().Equal(want) {
 				t.Errorf("the old one goes at %s, want %s", keys[0].RemovedFrom(), want)
 			}
-			n.clock.Advance(removal - time.Second)
+			n.clock.Advance((day + margin) - time.Second)
 			n.wantKeys("kid1 retired", "kid2 signing")
 			n.clock.Advance(time.Second)
 			n.wantKeys("kid2 signing")
@@ -138,35 +124,31 @@ func rotationTests() []keystoreTest {
 		{"a rotation by hand announces one key", func(t *testing.T, k *keystoreKit) {
 			n := k.node()
 			n.wantKeys("kid1 signing")
-			key, err := n.RotateSigningKey(n.ctx(), alice, n.policy)
-			n.want(err, nil)
+			key := must(n.RotateSigningKey(n.ctx(), alice, n.policy))
 			if key.ID != "kid2" || key.State() != keystore.SigningKeyAnnounced {
 				t.Errorf("announced %+v", key)
 			}
 			n.clock.Advance(notice - time.Second)
-			_, err = n.RotateSigningKey(n.ctx(), alice, n.policy)
+			_, err := n.RotateSigningKey(n.ctx(), alice, n.policy)
 			n.want(err, keystore.ErrExists)
 			if err != nil && !strings.Contains(err.Error(), `"kid2"`) || !strings.Contains(err.Error(), "2030-01-01T13:10:00Z") {
 				t.Errorf("error %q does not say which key and from when it signs", err)
 			}
 			// The other one's notice is over: it signs, and the next may come.
 			n.clock.Advance(time.Second)
-			key, err = n.RotateSigningKey(n.ctx(), alice, n.policy)
-			n.want(err, nil)
+			key = must(n.RotateSigningKey(n.ctx(), alice, n.policy))
 			n.wantKeys("kid1 retired", "kid2 signing", key.ID+" announced")
 			n.wantEvents("signing_key.added", "signing_key.added", "signing_key.activated", "signing_key.added")
 		}},
 		{"a rotation by hand in an empty store makes the first key too", func(_ *testing.T, k *keystoreKit) {
 			n := k.node()
-			_, err := n.RotateSigningKey(n.ctx(), alice, n.policy)
-			n.want(err, nil)
+			n.want(errOf(n.RotateSigningKey(n.ctx(), alice, n.policy)), nil)
 			n.wantKeys("kid1 signing", "kid2 announced")
 		}},
 		{"longer tokens are allowed for before they are signed", func(t *testing.T, k *keystoreKit) {
 			n := k.node()
 			n.wantKeys("kid1 signing")
-			_, err := n.RotateSigningKey(n.ctx(), alice, n.policy)
-			n.want(err, nil)
+			n.want(errOf(n.RotateSigningKey(n.ctx(), alice, n.policy)), nil)
 			long := *n
 			long.policy.TokenLifetime = 7 * day
 			for _, key := range long.wantKeys("kid1 signing", "kid2 announced") {
@@ -192,8 +174,7 @@ func rotationTests() []keystoreTest {
 			long := *n
 			long.policy.TokenLifetime = 7 * day
 			long.wantKeys("kid1 signing")
-			_, err := n.RotateSigningKey(n.ctx(), alice, n.policy)
-			n.want(err, nil)
+			n.want(errOf(n.RotateSigningKey(n.ctx(), alice, n.policy)), nil)
 			n.clock.Advance(notice)
 			if key := n.wantKeys("kid1 retired", "kid2 signing")[1]; key.MaxLifetime != 7*day {
 				t.Errorf("it allows for %s", key.MaxLifetime)
@@ -209,8 +190,7 @@ func rotationTests() []keystoreTest {
 			var signers []string
 			for range 60 {
 				for _, node := range []*nodeKit{n, &other} {
-					keys, err := node.MaintainSigningKeys(n.ctx(), node.policy)
-					n.want(err, nil)
+					keys := must(node.MaintainSigningKeys(n.ctx(), node.policy))
 					for _, key := range keys {
 						if key.State() == keystore.SigningKeySigning && !slices.Contains(signers, key.ID+key.Algorithm) {
 							signers = append(signers, key.ID+key.Algorithm)
@@ -227,14 +207,11 @@ func rotationTests() []keystoreTest {
 		{"a leaked key is replaced at once", func(_ *testing.T, k *keystoreKit) {
 			n := k.node()
 			n.wantKeys("kid1 signing")
-			_, err := n.RotateSigningKey(n.ctx(), alice, n.policy)
-			n.want(err, nil)
+			n.want(errOf(n.RotateSigningKey(n.ctx(), alice, n.policy)), nil)
 			n.clock.Advance(notice)
 			n.wantKeys("kid1 retired", "kid2 signing")
-			_, err = n.RotateSigningKey(n.ctx(), alice, n.policy)
-			n.want(err, nil)
-			key, err := n.ReplaceSigningKeys(n.ctx(), alice, n.policy)
-			n.want(err, nil)
+			n.want(errOf(n.RotateSigningKey(n.ctx(), alice, n.policy)), nil)
+			key := must(n.ReplaceSigningKeys(n.ctx(), alice, n.policy))
 			n.wantKeys(key.ID + " signing")
 			n.wantEvents("signing_key.added", "signing_key.added", "signing_key.activated", "signing_key.added", "signing_keys.replaced")
 		}},
@@ -242,19 +219,15 @@ func rotationTests() []keystoreTest {
 			n := k.node()
 			n.wantKeys("kid1 signing")
 			n.alter("signing_keys", `"ES256"`, `"none"`)
-			_, err := n.MaintainSigningKeys(n.ctx(), n.policy)
-			n.want(err, keystore.ErrAltered)
-			_, err = n.RotateSigningKey(n.ctx(), alice, n.policy)
-			n.want(err, keystore.ErrAltered)
-			_, err = n.ReplaceSigningKeys(n.ctx(), alice, n.policy)
-			n.want(err, nil)
+			n.want(errOf(n.MaintainSigningKeys(n.ctx(), n.policy)), keystore.ErrAltered)
+			n.want(errOf(n.RotateSigningKey(n.ctx(), alice, n.policy)), keystore.ErrAltered)
+			n.want(errOf(n.ReplaceSigningKeys(n.ctx(), alice, n.policy)), nil)
 			n.wantKeys("kid2 signing")
 		}},
 		{"signing keys are sealed in the store", func(t *testing.T, k *keystoreKit) {
 			n := k.node()
 			n.wantKeys("kid1 signing")
-			records, err := n.store.Get(n.ctx(), "signing_keys")
-			n.want(err, nil)
+			records := must(n.store.Get(n.ctx(), "signing_keys"))
 			if bytes.Contains(records[0], []byte("private part")) {
 				t.Errorf("the record is %q", records[0])
 			}
@@ -270,7 +243,7 @@ func rotationTests() []keystoreTest {
 				{0, "signing_key.added", []string{"signing"}},
 				{2*day - notice, "signing_key.added", []string{"signing", "announced"}},
 				{notice, "signing_key.activated", []string{"retired", "signing"}},
-				{removal, "signing_key.removed", []string{"signing"}},
+				{(day + margin), "signing_key.removed", []string{"signing"}},
 			} {
 				n.clock.Advance(round.after)
 				before := n.events()
@@ -279,8 +252,7 @@ func rotationTests() []keystoreTest {
 					node := n.clock.Keystore(master)
 					for range 2 {
 						wait.Go(func() {
-							keys, err := node.MaintainSigningKeys(n.ctx(), n.policy)
-							n.want(err, nil)
+							keys := must(node.MaintainSigningKeys(n.ctx(), n.policy))
 							var got []string
 							for _, key := range keys {
 								got = append(got, string(key.State()))
@@ -314,8 +286,7 @@ func rotationTests() []keystoreTest {
 					n.t.Errorf("error %v", err)
 				}
 			}
-			keys, err := n.SigningKeys(n.ctx())
-			n.want(err, nil)
+			keys := must(n.SigningKeys(n.ctx()))
 			if len(keys) != 0 {
 				n.t.Errorf("keys %q", states(keys))
 			}

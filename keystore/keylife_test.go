@@ -1,4 +1,4 @@
-package storetest
+package keystore_test
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/deploymentkeys/gateway/keystore"
+	"github.com/deploymentkeys/gateway/keystore/storetest"
 )
 
 // wantSecret checks what a secret of a key is answered; nil wants that it is good.
@@ -23,18 +24,16 @@ func (k *keystoreKit) wantSecret(what, id, secret string, want error) {
 // expireAt sets the expiry of a key of dep1.
 func (k *keystoreKit) expireAt(id string, at time.Time) keystore.Key {
 	k.t.Helper()
-	key, err := k.UpdateKey(k.ctx(), alice, "dep1", id, func(key *keystore.Key) error {
+	key := must(k.UpdateKey(k.ctx(), alice, "dep1", id, func(key *keystore.Key) error {
 		key.ExpiresAt = at
 		return nil
-	})
-	k.want(err, nil)
+	}))
 	return key
 }
 
 func (k *keystoreKit) rotate(id string, r keystore.KeyRotation) (keystore.Key, string) {
 	k.t.Helper()
-	key, secret, err := k.RotateKey(k.ctx(), alice, "dep1", id, r)
-	k.want(err, nil)
+	key, secret := must2(k.RotateKey(k.ctx(), alice, "dep1", id, r))
 	return key, secret.Reveal()
 }
 
@@ -44,8 +43,7 @@ func expiryTests() []keystoreTest {
 		{"a key ends when it expires, and lives again when that is moved", func(t *testing.T, k *keystoreKit) {
 			k.deployment("dep1")
 			at := time.Now().Add(time.Hour)
-			key, made, err := k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k", ExpiresAt: at})
-			k.want(err, nil)
+			key, made := must2(k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k", ExpiresAt: at}))
 			if want := at.UTC().Truncate(time.Second); key.ExpiresAt != want {
 				t.Errorf("it expires at %s, want %s", key.ExpiresAt, want)
 			}
@@ -58,8 +56,7 @@ func expiryTests() []keystoreTest {
 				t.Errorf("error %q does not say since when", err)
 			}
 			k.wantSecret("after, with another secret", key.ID, keystore.NewSecret().Reveal(), keystore.ErrCredentials)
-			list, err := k.Keys(k.ctx(), "dep1", keystore.Page{Limit: 10})
-			k.want(err, nil)
+			list := must(k.Keys(k.ctx(), "dep1", keystore.Page{Limit: 10}))
 			if len(list.Items) != 1 || !list.Items[0].ExpiresAt.Equal(gone.ExpiresAt) {
 				t.Errorf("listed %+v, want the key with its expiry", list.Items)
 			}
@@ -75,7 +72,7 @@ func expiryTests() []keystoreTest {
 			key, secret := k.key("dep1")
 			at := k.expireAt(key.ID, time.Now().Add(2*time.Second)).ExpiresAt
 			before := k.events()
-			poll(t, "the key to expire", func() bool {
+			storetest.Poll(t, time.Minute, "the key to expire", func() bool {
 				asked := time.Now()
 				_, err := k.Authenticate(k.ctx(), key.ID, secret)
 				switch {
@@ -92,19 +89,17 @@ func expiryTests() []keystoreTest {
 			k.deployment("dep1")
 			now := time.Now()
 			for _, at := range []time.Time{now, now.Add(-time.Hour), time.Unix(0, 0), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), time.Time{}.Add(time.Hour)} {
-				_, _, err := k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k", ExpiresAt: at})
-				k.want(err, keystore.ErrInvalid)
+				k.want(errOf2(k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k", ExpiresAt: at})), keystore.ErrInvalid)
 			}
 			k.wantEvents("deployment.created dep1")
 		}},
 		{"a key whose expiry or addresses were altered is refused", func(t *testing.T, k *keystoreKit) {
 			k.deployment("dep1")
 			for _, altered := range [][2]string{{`"expires_at":"2`, `"expires_at":"3`}, {`10.0.0.0/8`, `0.0.0.0/0`}} {
-				key, made, err := k.CreateKey(k.ctx(), alice, keystore.Key{
+				key, made := must2(k.CreateKey(k.ctx(), alice, keystore.Key{
 					DeploymentID: "dep1", Name: "k", ExpiresAt: time.Now().Add(time.Hour),
 					AllowedIPs: keystore.AllowedIPs{netip.MustParsePrefix("10.0.0.0/8")},
-				})
-				k.want(err, nil)
+				}))
 				k.alter("key/"+key.ID, altered[0], altered[1])
 				k.wantSecret("altered", key.ID, made.Reveal(), keystore.ErrAltered)
 			}
@@ -155,7 +150,7 @@ func keyRotationTests() []keystoreTest {
 			key, first := k.key("dep1")
 			rotated, second := k.rotate(key.ID, keystore.KeyRotation{Overlap: time.Second})
 			before, until := k.events(), rotated.PreviousSecretExpiresAt
-			poll(t, "the previous secret to end", func() bool {
+			storetest.Poll(t, time.Minute, "the previous secret to end", func() bool {
 				asked := time.Now()
 				_, err := k.Authenticate(k.ctx(), key.ID, first)
 				switch {
@@ -175,11 +170,10 @@ func keyRotationTests() []keystoreTest {
 			key, first := k.key("dep1")
 			k.want(k.EndPreviousSecret(k.ctx(), alice, "dep1", key.ID), keystore.ErrNotFound)
 			rotated, second := k.rotate(key.ID, keystore.KeyRotation{Overlap: time.Hour})
-			edited, err := k.UpdateKey(k.ctx(), alice, "dep1", key.ID, func(key *keystore.Key) error {
+			edited := must(k.UpdateKey(k.ctx(), alice, "dep1", key.ID, func(key *keystore.Key) error {
 				key.PreviousSecretExpiresAt, key.PreviousSecretHash, key.Name = time.Now().Add(1000*time.Hour), []byte("x"), "new"
 				return nil
-			})
-			k.want(err, nil)
+			}))
 			if !edited.PreviousSecretExpiresAt.Equal(rotated.PreviousSecretExpiresAt) || !slices.Equal(edited.PreviousSecretHash, rotated.PreviousSecretHash) {
 				t.Errorf("an edit made of %+v %+v", rotated, edited)
 			}
@@ -213,12 +207,10 @@ func keyRotationTests() []keystoreTest {
 			k.deployment("dep2")
 			key, secret := k.key("dep1")
 			for _, overlap := range []time.Duration{-1, keystore.MaxOverlap + 1} {
-				_, _, err := k.RotateKey(k.ctx(), alice, "dep1", key.ID, keystore.KeyRotation{Overlap: overlap})
-				k.want(err, keystore.ErrInvalid)
+				k.want(errOf2(k.RotateKey(k.ctx(), alice, "dep1", key.ID, keystore.KeyRotation{Overlap: overlap})), keystore.ErrInvalid)
 			}
 			for _, of := range [][2]string{{"dep2", key.ID}, {"dep1", "../dep1"}, {"dep1", strings.Repeat("0", 24)}} {
-				_, _, err := k.RotateKey(k.ctx(), alice, of[0], of[1], keystore.KeyRotation{RevokeTokens: true})
-				k.want(err, keystore.ErrNotFound)
+				k.want(errOf2(k.RotateKey(k.ctx(), alice, of[0], of[1], keystore.KeyRotation{RevokeTokens: true})), keystore.ErrNotFound)
 			}
 			k.wantSecret("its secret", key.ID, secret, nil)
 			k.wantEvents("deployment.created dep1", "deployment.created dep2", "key.created dep1")
@@ -251,16 +243,14 @@ func keyRotationTests() []keystoreTest {
 		}},
 		{"no secret of a rotation stands in the store, and a new key has none before", func(t *testing.T, k *keystoreKit) {
 			k.deployment("dep1")
-			made, _, err := k.CreateKey(k.ctx(), alice, keystore.Key{
+			made, _ := must2(k.CreateKey(k.ctx(), alice, keystore.Key{
 				DeploymentID: "dep1", Name: "k", PreviousSecretHash: []byte("x"), PreviousSecretExpiresAt: time.Now().Add(time.Hour),
-			})
-			k.want(err, nil)
+			}))
 			if made.HasPreviousSecret(time.Now()) {
 				t.Errorf("made %+v", made)
 			}
 			_, secret := k.rotate(made.ID, keystore.KeyRotation{Overlap: time.Hour})
-			records, err := k.store.Get(k.ctx(), "key/"+made.ID)
-			k.want(err, nil)
+			records := must(k.store.Get(k.ctx(), "key/"+made.ID))
 			if strings.Contains(string(records[0]), secret[4:]) {
 				t.Error("the secret stands in the record")
 			}
@@ -273,27 +263,22 @@ func addressTests() []keystoreTest {
 	return []keystoreTest{
 		{"a key has the addresses that it was given", func(t *testing.T, k *keystoreKit) {
 			k.deployment("dep1")
-			list, err := keystore.ParseAllowedIPs([]string{"10.1.2.3/8", "2001:db8::1"})
-			k.want(err, nil)
-			key, _, err := k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k", AllowedIPs: list})
-			k.want(err, nil)
-			read, err := k.Key(k.ctx(), key.ID)
-			k.want(err, nil)
+			list := must(keystore.ParseAllowedIPs([]string{"10.1.2.3/8", "2001:db8::1"}))
+			key, _ := must2(k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k", AllowedIPs: list}))
+			read := must(k.Key(k.ctx(), key.ID))
 			if !slices.Equal(read.AllowedIPs, list) {
 				t.Errorf("read %v, want %v", read.AllowedIPs, list)
 			}
 			for _, bad := range []keystore.AllowedIPs{{netip.Prefix{}}, {netip.MustParsePrefix("10.1.2.3/8")}, make(keystore.AllowedIPs, keystore.MaxAllowedIPs+1)} {
-				_, err := k.UpdateKey(k.ctx(), alice, "dep1", key.ID, func(key *keystore.Key) error {
+				k.want(errOf(k.UpdateKey(k.ctx(), alice, "dep1", key.ID, func(key *keystore.Key) error {
 					key.AllowedIPs = bad
 					return nil
-				})
-				k.want(err, keystore.ErrInvalid)
+				})), keystore.ErrInvalid)
 			}
-			open, err := k.UpdateKey(k.ctx(), alice, "dep1", key.ID, func(key *keystore.Key) error {
+			open := must(k.UpdateKey(k.ctx(), alice, "dep1", key.ID, func(key *keystore.Key) error {
 				key.AllowedIPs = nil
 				return nil
-			})
-			k.want(err, nil)
+			}))
 			if len(open.AllowedIPs) != 0 {
 				t.Errorf("it has %v, want none", open.AllowedIPs)
 			}
