@@ -63,16 +63,10 @@ func told(entries []keystore.AuditEntry) []string {
 // slots are all numbers of the audit log.
 func (k *keystoreKit) slots() (keystore.AuditRange, []keystore.AuditSlot) {
 	k.t.Helper()
-	log, err := k.AuditRange(k.ctx())
-	if err != nil {
-		k.t.Fatal(err)
-	}
+	log := must(k.AuditRange(k.ctx()))
 	var all []keystore.AuditSlot
 	for next := log.First; ; next += uint64(len(all)) {
-		slots, err := k.AuditSlots(k.ctx(), next, log.Last)
-		if err != nil {
-			k.t.Fatal(err)
-		}
+		slots := must(k.AuditSlots(k.ctx(), next, log.Last))
 		if len(slots) == 0 {
 			return log, all
 		}
@@ -103,9 +97,7 @@ func (k *keystoreKit) faults() []string {
 			Previous string `json:"previous_hash"`
 			Seq      uint64 `json:"seq"`
 		}
-		if err := json.Unmarshal([]byte(line), &entry); err != nil {
-			k.t.Fatal(err)
-		}
+		ok(k.t, json.Unmarshal([]byte(line), &entry))
 		hash := lineHash.FindStringSubmatch(line)
 		sum := sha256.Sum256([]byte(lineHash.ReplaceAllString(line, "{")))
 		switch {
@@ -195,9 +187,7 @@ func auditTests() []keystoreTest {
 			sets := map[string]map[string]string{}
 			for _, entry := range k.audit("", 100) {
 				sets[string(entry.Kind)] = entry.Set
-				if strings.HasPrefix(string(entry.Kind), "key.") && entry.Key != key.ID {
-					t.Errorf("%s is about key %q", entry.Kind, entry.Key)
-				}
+				failIf(t, strings.HasPrefix(string(entry.Kind), "key.") && entry.Key != key.ID, "%s is about key %q", entry.Kind, entry.Key)
 			}
 			for kind, want := range map[string]string{
 				"key.created": "map[name:k scopes:deploy airflow:read airflow:write]",
@@ -235,9 +225,7 @@ func auditTests() []keystoreTest {
 				}
 			}
 			for _, text := range []string{"", "0", "000000000000000g", "000000000000000A", "+00000000000000a", "00000000000000000"} {
-				if keystore.IsAuditPlace(text) {
-					t.Errorf("%q is a place", text)
-				}
+				failIf(t, keystore.IsAuditPlace(text), "%q is a place", text)
 			}
 		}},
 		{"audit: many nodes enter every change once", func(t *testing.T, k *keystoreKit) {
@@ -266,9 +254,7 @@ func auditTests() []keystoreTest {
 			for _, entry := range all {
 				seen[entry.Set["name"]] = true
 			}
-			if len(all) != nodes*each+1 || len(seen) != len(all) {
-				t.Errorf("%d entries of %d changes, want %d", len(all), len(seen), nodes*each+1)
-			}
+			failIf(t, len(all) != nodes*each+1 || len(seen) != len(all), "%d entries of %d changes, want %d", len(all), len(seen), nodes*each+1)
 			k.wantFaults()
 		}},
 		{"audit: entries are removed when their time is over", func(t *testing.T, k *keystoreKit) {
@@ -386,9 +372,7 @@ func auditTests() []keystoreTest {
 			cancel()
 			_, left, err := k.WriteAudit(ctx, []keystore.Refusal{{Handler: "auth", Count: 3}})
 			k.want(err, keystore.ErrUnavailable)
-			if len(left) != 1 || left[0].Count != 3 {
-				t.Errorf("left are %+v", left)
-			}
+			failIf(t, len(left) != 1 || left[0].Count != 3, "left are %+v", left)
 		}},
 	}
 }

@@ -1,11 +1,9 @@
 package keystore_test
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/deploymentkeys/gateway/keystore"
@@ -15,13 +13,9 @@ func deploymentTests() []keystoreTest {
 	return []keystoreTest{
 		{"a Deployment is created, read, changed and deleted", func(t *testing.T, k *keystoreKit) {
 			made := k.deployment("dep1")
-			if made.ID != "dep1" || made.Name != "Name of dep1" || made.CreatedAt.IsZero() || made.CreatedAt.Location().String() != "UTC" {
-				t.Errorf("created %+v", made)
-			}
+			failIf(t, made.ID != "dep1" || made.Name != "Name of dep1" || made.CreatedAt.IsZero() || made.CreatedAt.Location().String() != "UTC", "created %+v", made)
 			read := must(k.Deployment(k.ctx(), "dep1"))
-			if read != made {
-				t.Errorf("read %+v, want %+v", read, made)
-			}
+			failIf(t, read != made, "read %+v, want %+v", read, made)
 			changed := must(k.UpdateDeployment(k.ctx(), alice, "dep1", func(d *keystore.Deployment) error {
 				d.ID, d.Name, d.Description = "other", "New", "What it is for"
 				return nil
@@ -37,9 +31,7 @@ func deploymentTests() []keystoreTest {
 		{"an ID is made when none is given", func(t *testing.T, k *keystoreKit) {
 			first := must(k.CreateDeployment(k.ctx(), alice, keystore.Deployment{Name: "x"}))
 			second := must(k.CreateDeployment(k.ctx(), alice, keystore.Deployment{Name: "x"}))
-			if first.ID == second.ID || keystore.ValidateDeploymentID(first.ID) != nil {
-				t.Errorf("IDs %q and %q", first.ID, second.ID)
-			}
+			failIf(t, first.ID == second.ID || keystore.ValidateDeploymentID(first.ID) != nil, "IDs %q and %q", first.ID, second.ID)
 		}},
 		{"an ID is taken once", func(t *testing.T, k *keystoreKit) {
 			k.deployment("dep1")
@@ -107,45 +99,15 @@ func deploymentTests() []keystoreTest {
 				list := must(k.Deployments(k.ctx(), page))
 				for _, d := range list.Items {
 					got = append(got, d.ID)
-					if (d.KeyCount == 1) != (d.ID == "dep-03") {
-						t.Errorf("%s has %d keys", d.ID, d.KeyCount)
-					}
+					failIf(t, (d.KeyCount == 1) != (d.ID == "dep-03"), "%s has %d keys", d.ID, d.KeyCount)
 				}
 				if page.After = list.Next; page.After == "" {
 					break
 				}
 			}
-			if len(got) != 25 || !slices.IsSorted(got) {
-				t.Errorf("listed %q", got)
-			}
+			failIf(t, len(got) != 25 || !slices.IsSorted(got), "listed %q", got)
 			for _, limit := range []int{0, -1, keystore.MaxPage + 1} {
 				k.want(errOf(k.Deployments(k.ctx(), keystore.Page{Limit: limit})), keystore.ErrInvalid)
-			}
-		}},
-		{"keys made while their Deployment is deleted do not outlive it", func(t *testing.T, k *keystoreKit) {
-			for range 20 {
-				k.deployment("dep1")
-				var wait sync.WaitGroup
-				for range 4 {
-					wait.Go(func() {
-						_, _, err := k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k"})
-						if err != nil && !errors.Is(err, keystore.ErrNotFound) {
-							t.Error(err)
-						}
-						_, err = k.PutMember(k.ctx(), alice, "dep1", "bob", keystore.RoleViewer)
-						if err != nil && !errors.Is(err, keystore.ErrNotFound) {
-							t.Error(err)
-						}
-					})
-				}
-				wait.Go(func() { k.want(k.DeleteDeployment(k.ctx(), alice, "dep1"), nil) })
-				wait.Wait()
-			}
-			k.deployment("dep1")
-			list := must(k.Keys(k.ctx(), "dep1", keystore.Page{Limit: 10}))
-			members := must(k.Members(k.ctx(), "dep1"))
-			if len(list.Items)+len(members.Items) != 0 {
-				t.Errorf("keys %v and members %v are left", list.Items, members.Items)
 			}
 		}},
 	}

@@ -20,9 +20,7 @@ func epochTests() []keystoreTest {
 				k.want(k.RevokeKeyTokens(k.ctx(), alice, "dep1", key.ID), nil)
 			}
 			got := must(k.Authenticate(k.ctx(), key.ID, secret))
-			if got.TokenEpoch < 2 || got.TokensRevokedAt.IsZero() {
-				t.Errorf("the key is %+v", got)
-			}
+			failIf(t, got.TokenEpoch < 2 || got.TokensRevokedAt.IsZero(), "the key is %+v", got)
 			k.want(k.RevokeKeyTokens(k.ctx(), alice, "dep2", key.ID), keystore.ErrNotFound)
 			k.want(k.RevokeKeyTokens(k.ctx(), alice, "dep1", "../dep1"), keystore.ErrNotFound)
 			k.want(k.DeleteKey(k.ctx(), alice, "dep1", key.ID), nil)
@@ -34,9 +32,7 @@ func epochTests() []keystoreTest {
 			k.deployment("dep1")
 			k.want(k.RevokeDeploymentTokens(k.ctx(), alice, "dep1"), nil)
 			d := must(k.Deployment(k.ctx(), "dep1"))
-			if d.TokenEpoch == 0 || d.TokensRevokedAt.IsZero() {
-				t.Errorf("the Deployment is %+v", d)
-			}
+			failIf(t, d.TokenEpoch == 0 || d.TokensRevokedAt.IsZero(), "the Deployment is %+v", d)
 			k.want(k.RevokeDeploymentTokens(k.ctx(), alice, "dep2"), keystore.ErrNotFound)
 			k.want(k.RevokeDeploymentTokens(k.ctx(), alice, "../dep1"), keystore.ErrNotFound)
 			k.wantEvents("deployment.created dep1", "deployment.tokens_revoked dep1")
@@ -50,21 +46,15 @@ func epochTests() []keystoreTest {
 			clock.Advance(-time.Hour)
 			k.want(k.RevokeDeploymentTokens(k.ctx(), alice, "dep1"), nil)
 			second := must(k.Deployment(k.ctx(), "dep1"))
-			if second.TokensRevokedAt.Before(first.TokensRevokedAt) || second.TokenEpoch <= first.TokenEpoch {
-				t.Errorf("after the second revocation %+v, after the first %+v", second, first)
-			}
+			failIf(t, second.TokensRevokedAt.Before(first.TokensRevokedAt) || second.TokenEpoch <= first.TokenEpoch, "after the second revocation %+v, after the first %+v", second, first)
 		}},
 		{"all tokens are revoked", func(t *testing.T, k *keystoreKit) {
 			cutoff := must(k.Cutoff(k.ctx()))
-			if cutoff != (keystore.Cutoff{}) {
-				t.Errorf("at first the cutoff is %+v", cutoff)
-			}
+			failIf(t, cutoff != (keystore.Cutoff{}), "at first the cutoff is %+v", cutoff)
 			k.want(k.RevokeAllTokens(k.ctx(), alice), nil)
 			k.want(k.RevokeAllTokens(k.ctx(), alice), nil)
 			cutoff = must(k.Cutoff(k.ctx()))
-			if cutoff.TokenEpoch < 2 || cutoff.TokensRevokedAt.IsZero() {
-				t.Errorf("the cutoff is %+v", cutoff)
-			}
+			failIf(t, cutoff.TokenEpoch < 2 || cutoff.TokensRevokedAt.IsZero(), "the cutoff is %+v", cutoff)
 			k.wantEvents("tokens.revoked", "tokens.revoked")
 			before := cutoff.TokenEpoch
 			k.alter("cutoff", `"token_epoch":`, `"token_epoch":1`)
@@ -74,12 +64,9 @@ func epochTests() []keystoreTest {
 			storetest.Poll(t, time.Minute, "the next millisecond", func() bool { return uint64(time.Now().UnixMilli()) > before })
 			k.want(k.RevokeAllTokens(k.ctx(), alice), nil)
 			cutoff = must(k.Cutoff(k.ctx()))
-			if cutoff.TokenEpoch <= before {
-				t.Errorf("after an altered record the cutoff is %+v", cutoff)
-			}
+			failIf(t, cutoff.TokenEpoch <= before, "after an altered record the cutoff is %+v", cutoff)
 		}},
 		{"an epoch that a failover lost is not handed out again", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
 			key, _ := k.key("dep1")
 			before := must(k.store.Get(k.ctx(), "key/"+key.ID))
 			k.want(k.RevokeKeyTokens(k.ctx(), alice, "dep1", key.ID), nil)
@@ -89,13 +76,10 @@ func epochTests() []keystoreTest {
 			storetest.Poll(t, time.Minute, "the next millisecond", func() bool { return uint64(time.Now().UnixMilli()) > issued.TokenEpoch })
 			k.want(k.RevokeKeyTokens(k.ctx(), alice, "dep1", key.ID), nil)
 			after := must(k.Key(k.ctx(), key.ID))
-			if after.TokenEpoch <= issued.TokenEpoch {
-				t.Errorf("epoch %d after one of %d was lost: tokens of it live on", after.TokenEpoch, issued.TokenEpoch)
-			}
+			failIf(t, after.TokenEpoch <= issued.TokenEpoch, "epoch %d after one of %d was lost: tokens of it live on", after.TokenEpoch, issued.TokenEpoch)
 		}},
 		{"a store's clock that is wrong does not bring revoked tokens back", func(t *testing.T, k *keystoreKit) {
 			n := k.node()
-			n.deployment("dep1")
 			key, _ := n.key("dep1")
 			n.SetClock(func() time.Time { return start }) // right, whatever the store says
 			revoke := func(id string) {
@@ -114,7 +98,6 @@ func epochTests() []keystoreTest {
 			n.want(n.CheckClock(n.ctx()), keystore.ErrClock)
 		}},
 		{"revocations at once all count", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
 			key, _ := k.key("dep1")
 			var wait sync.WaitGroup
 			for range 4 {
@@ -128,9 +111,7 @@ func epochTests() []keystoreTest {
 			got, _ := k.Key(k.ctx(), key.ID)
 			d, _ := k.Deployment(k.ctx(), "dep1")
 			cutoff, _ := k.Cutoff(k.ctx())
-			if got.TokenEpoch < 4 || d.TokenEpoch < 4 || cutoff.TokenEpoch < 4 {
-				t.Errorf("epochs %d, %d, %d, want 4 at least", got.TokenEpoch, d.TokenEpoch, cutoff.TokenEpoch)
-			}
+			failIf(t, got.TokenEpoch < 4 || d.TokenEpoch < 4 || cutoff.TokenEpoch < 4, "epochs %d, %d, %d, want 4 at least", got.TokenEpoch, d.TokenEpoch, cutoff.TokenEpoch)
 		}},
 		{"an edit does not bring revoked tokens back", func(t *testing.T, k *keystoreKit) {
 			n := k.node()
@@ -139,9 +120,7 @@ func epochTests() []keystoreTest {
 				DeploymentID: "dep1", Name: "k", TokenEpoch: 7, TokensRevokedAt: start, RevokedUntil: start,
 			}))
 			d := must(n.Deployment(n.ctx(), "dep1"))
-			if made.TokenEpoch != 0 || !made.TokensRevokedAt.IsZero() || !made.RevokedUntil.IsZero() || d.TokenEpoch != 0 || !d.TokensRevokedAt.IsZero() {
-				t.Errorf("new ones are %+v and %+v", made, d)
-			}
+			failIf(t, made.TokenEpoch != 0 || !made.TokensRevokedAt.IsZero() || !made.RevokedUntil.IsZero() || d.TokenEpoch != 0 || !d.TokensRevokedAt.IsZero(), "new ones are %+v and %+v", made, d)
 			n.want(n.RevokeKeyTokens(n.ctx(), alice, "dep1", made.ID), nil)
 			n.want(n.RevokeDeploymentTokens(n.ctx(), alice, "dep1"), nil)
 			n.want(n.RevokeToken(n.ctx(), alice, n.token("jti", made.ID)), nil)
@@ -150,16 +129,12 @@ func epochTests() []keystoreTest {
 				key.Name, key.TokenEpoch, key.TokensRevokedAt, key.RevokedUntil = "new", 0, time.Time{}, time.Time{}
 				return nil
 			}))
-			if after.Name != "new" || after.TokenEpoch == 0 || !after.TokensRevokedAt.Equal(before.TokensRevokedAt) || !after.RevokedUntil.Equal(before.RevokedUntil) {
-				t.Errorf("the key was %+v and is %+v", before, after)
-			}
+			failIf(t, after.Name != "new" || after.TokenEpoch == 0 || !after.TokensRevokedAt.Equal(before.TokensRevokedAt) || !after.RevokedUntil.Equal(before.RevokedUntil), "the key was %+v and is %+v", before, after)
 			d = must(n.UpdateDeployment(n.ctx(), alice, "dep1", func(d *keystore.Deployment) error {
 				d.Name, d.TokenEpoch, d.TokensRevokedAt = "new", 0, time.Time{}
 				return nil
 			}))
-			if d.Name != "new" || d.TokenEpoch == 0 || d.TokensRevokedAt.IsZero() {
-				t.Errorf("the Deployment is %+v", d)
-			}
+			failIf(t, d.Name != "new" || d.TokenEpoch == 0 || d.TokensRevokedAt.IsZero(), "the Deployment is %+v", d)
 		}},
 	}
 }

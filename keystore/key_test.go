@@ -2,7 +2,6 @@ package keystore_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -17,16 +16,11 @@ import (
 func keyTests() []keystoreTest {
 	return []keystoreTest{
 		{"a key is created, authenticates, is changed and deleted", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
 			key, secret := k.key("dep1")
-			if !keystore.IsKeyID(key.ID) || key.DeploymentID != "dep1" || key.Scopes != keystore.AllScopes || key.CreatedBy != "alice" || key.CreatedAt.IsZero() {
-				t.Errorf("created %+v", key)
-			}
+			failIf(t, !keystore.IsKeyID(key.ID) || key.DeploymentID != "dep1" || key.Scopes != keystore.AllScopes || key.CreatedBy != "alice" || key.CreatedAt.IsZero(), "created %+v", key)
 			got := must(k.Authenticate(k.ctx(), key.ID, secret))
 			read := must(k.DeploymentKey(k.ctx(), "dep1", key.ID))
-			if got.ID != key.ID || read.ID != key.ID {
-				t.Errorf("authenticated %+v, read %+v", got, read)
-			}
+			failIf(t, got.ID != key.ID || read.ID != key.ID, "authenticated %+v, read %+v", got, read)
 			if d, _ := k.Deployment(k.ctx(), "dep1"); d.KeyCount != 1 {
 				t.Errorf("the Deployment has %d keys, want 1", d.KeyCount)
 			}
@@ -34,9 +28,7 @@ func keyTests() []keystoreTest {
 				key.Name, key.Scopes, key.DeploymentID, key.CreatedBy, key.SecretHash = "new", keystore.ScopeDeploy, "dep2", "mallory", nil
 				return nil
 			}))
-			if changed.Name != "new" || changed.Scopes != keystore.ScopeDeploy || changed.DeploymentID != "dep1" || changed.CreatedBy != "alice" {
-				t.Errorf("changed to %+v", changed)
-			}
+			failIf(t, changed.Name != "new" || changed.Scopes != keystore.ScopeDeploy || changed.DeploymentID != "dep1" || changed.CreatedBy != "alice", "changed to %+v", changed)
 			k.want(errOf(k.Authenticate(k.ctx(), key.ID, secret)), nil)
 			k.want(k.DeleteKey(k.ctx(), alice, "dep1", key.ID), nil)
 			k.want(errOf(k.Authenticate(k.ctx(), key.ID, secret)), keystore.ErrCredentials)
@@ -44,7 +36,6 @@ func keyTests() []keystoreTest {
 			k.wantEvents("deployment.created dep1", "key.created dep1", "key.updated dep1", "key.deleted dep1")
 		}},
 		{"only the key's own secret authenticates", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
 			key, secret := k.key("dep1")
 			other, otherSecret := k.key("dep1")
 			for name, test := range map[string]struct{ id, secret string }{
@@ -109,12 +100,9 @@ func keyTests() []keystoreTest {
 					break
 				}
 			}
-			if !slices.Equal(got, want) {
-				t.Errorf("listed %q, want %q", got, want)
-			}
+			failIf(t, !slices.Equal(got, want), "listed %q, want %q", got, want)
 		}},
 		{"changes at once are all made", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
 			key, _ := k.key("dep1")
 			var wait sync.WaitGroup
 			for _, letter := range "abcdef" {
@@ -132,16 +120,13 @@ func keyTests() []keystoreTest {
 			}
 		}},
 		{"an altered key is refused, left out of lists, and can be deleted", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
 			key, secret := k.key("dep1")
 			good, _ := k.key("dep1")
 			k.alter("key/"+key.ID, `"scopes":["deploy","airflow:read","airflow:write"]`, `"scopes":["deploy"]`)
 			k.want(errOf(k.Authenticate(k.ctx(), key.ID, secret)), keystore.ErrAltered)
 			k.want(errOf(k.Key(k.ctx(), key.ID)), keystore.ErrAltered)
 			list := must(k.Keys(k.ctx(), "dep1", keystore.Page{Limit: 10}))
-			if len(list.Items) != 1 || list.Items[0].ID != good.ID || !slices.Equal(list.Altered, []string{"key/" + key.ID}) {
-				t.Errorf("listed %+v", list)
-			}
+			failIf(t, len(list.Items) != 1 || list.Items[0].ID != good.ID || !slices.Equal(list.Altered, []string{"key/" + key.ID}), "listed %+v", list)
 			k.want(k.DeleteKey(k.ctx(), alice, "dep1", key.ID), nil)
 		}},
 		{"a key that was taken out of the index, or put back without it, can be deleted", func(t *testing.T, k *keystoreKit) {
@@ -173,12 +158,9 @@ func keyTests() []keystoreTest {
 			own, _ := k.key("dep2")
 			k.forge(add("keys/dep2", key.ID))
 			list := must(k.Keys(k.ctx(), "dep2", keystore.Page{Limit: 10}))
-			if len(list.Items) != 1 || list.Items[0].ID != own.ID {
-				t.Errorf("dep2 has %+v", list.Items)
-			}
+			failIf(t, len(list.Items) != 1 || list.Items[0].ID != own.ID, "dep2 has %+v", list.Items)
 		}},
 		{"a record does not pass under another name", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
 			key, _ := k.key("dep1")
 			other, otherSecret := k.key("dep1")
 			records := must(k.store.Get(k.ctx(), "key/"+other.ID))
@@ -210,20 +192,14 @@ func memberTests() []keystoreTest {
 			k.deployment("dep1")
 			for _, user := range []string{"bob", "carol@example.com", "a/b ü"} {
 				member := must(k.PutMember(k.ctx(), alice, "dep1", user, keystore.RoleViewer))
-				if member.User != user || member.Role != keystore.RoleViewer || member.CreatedBy != "alice" {
-					t.Errorf("put %+v", member)
-				}
+				failIf(t, member.User != user || member.Role != keystore.RoleViewer || member.CreatedBy != "alice", "put %+v", member)
 			}
 			k.want(errOf(k.PutMember(k.ctx(), alice, "dep1", "bob", keystore.RoleAdmin)), nil)
 			again := must(k.PutMember(k.ctx(), keystore.Caller{Name: "else"}, "dep1", "bob", keystore.RoleAdmin))
 			read := must(k.Member(k.ctx(), "dep1", "bob"))
-			if read != again || read.Role != keystore.RoleAdmin || read.CreatedBy != "alice" {
-				t.Errorf("read %+v, put %+v", read, again)
-			}
+			failIf(t, read != again || read.Role != keystore.RoleAdmin || read.CreatedBy != "alice", "read %+v, put %+v", read, again)
 			list := must(k.Members(k.ctx(), "dep1"))
-			if len(list.Items) != 3 {
-				t.Errorf("listed %+v", list.Items)
-			}
+			failIf(t, len(list.Items) != 3, "listed %+v", list.Items)
 			k.want(k.DeleteMember(k.ctx(), alice, "dep1", "bob"), nil)
 			k.want(k.DeleteMember(k.ctx(), alice, "dep1", "bob"), keystore.ErrNotFound)
 			k.want(errOf(k.Member(k.ctx(), "dep1", "bob")), keystore.ErrNotFound)
@@ -243,9 +219,7 @@ func memberTests() []keystoreTest {
 			k.want(errOf(k.Member(k.ctx(), "dep1", "bob")), keystore.ErrAltered)
 			k.want(errOf(k.PutMember(k.ctx(), alice, "dep1", "bob", keystore.RoleEditor)), nil)
 			read := must(k.Member(k.ctx(), "dep1", "bob"))
-			if read.Role != keystore.RoleEditor {
-				t.Errorf("read %+v", read)
-			}
+			failIf(t, read.Role != keystore.RoleEditor, "read %+v", read)
 		}},
 	}
 }
@@ -273,16 +247,17 @@ func vaultTests() []keystoreTest {
 			k.want(errOf(k.Deployment(k.ctx(), "dep1")), nil)
 		}},
 		{"no secret stands in the store", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
-			key, secret := k.key("dep1")
-			records := must(k.store.Get(k.ctx(), "root", "key/"+key.ID))
-			entries := must(k.store.Log(context.Background(), 0, 100))
-			for _, entry := range entries {
+			n := k.node()
+			key, first := n.key("dep1")
+			_, second := n.rotate(key.ID, keystore.KeyRotation{Overlap: time.Hour})
+			n.wantKeys("kid1 signing")
+			records := must(n.store.Get(n.ctx(), "root", "key/"+key.ID, "signing_keys"))
+			for _, entry := range must(n.store.Log(n.ctx(), 0, 100)) {
 				records = append(records, entry.Event)
 			}
 			for _, record := range records {
-				if bytes.Contains(record, []byte(secret)) || bytes.Contains(record, []byte(secret[4:])) || bytes.Contains(record, master) {
-					t.Errorf("a secret stands in %q", record)
+				for _, secret := range []string{first[4:], second[4:], string(master), "private part"} {
+					failIf(t, len(record) == 0 || bytes.Contains(record, []byte(secret)), "a secret stands in %q", record)
 				}
 			}
 		}},

@@ -28,10 +28,7 @@ func purgeKeyTests() []keystoreTest {
 	}
 	names := func(k *keystoreKit, deployment string) (names []string) {
 		k.t.Helper()
-		list, err := k.Keys(k.ctx(), deployment, keystore.Page{Limit: keystore.MaxPage})
-		if err != nil {
-			k.t.Fatal(err)
-		}
+		list := must(k.Keys(k.ctx(), deployment, keystore.Page{Limit: keystore.MaxPage}))
 		for _, key := range list.Items {
 			names = append(names, key.Name)
 		}
@@ -80,9 +77,7 @@ func purgeKeyTests() []keystoreTest {
 			}
 			k.writeAudit()
 			last := k.audit("dep2", 100)[0]
-			if last.Kind != keystore.KeyDeleted || last.By != "gateway" || last.Set["expires_at"] == "" {
-				t.Errorf("the audit log has %+v", last)
-			}
+			failIf(t, last.Kind != keystore.KeyDeleted || last.By != "gateway" || last.Set["expires_at"] == "", "the audit log has %+v", last)
 			k.want(k.DeleteDeployment(k.ctx(), alice, "dep2"), nil)
 			sizes, err := k.store.Sizes(k.ctx(), "expiring/dep1", "expiring/dep2")
 			if k.want(err, nil); !slices.Equal(sizes, []int64{0, 0}) {
@@ -102,9 +97,7 @@ func purgeKeyTests() []keystoreTest {
 			}
 			clock.Advance(time.Hour)
 			n, next := must2(k.PurgeExpiredKeys(k.ctx(), time.Minute, ""))
-			if n == 0 || n == deployments*each || next == "" {
-				t.Errorf("at once %d are purged, to %q", n, next)
-			}
+			failIf(t, n == 0 || n == deployments*each || next == "", "at once %d are purged, to %q", n, next)
 			if n += purge(k, time.Minute); n != deployments*each {
 				t.Errorf("%d are purged, want %d", n, deployments*each)
 			}

@@ -74,9 +74,7 @@ func (k *keystoreKit) wantUse(want keystore.KeyUse) {
 	k.t.Helper()
 	got := k.use(want.ID)
 	got.PreviousSecretAt, got.PreviousSecretHash = time.Time{}, nil
-	if fmt.Sprint(got) != fmt.Sprint(want) {
-		k.t.Errorf("it was used\n%v, want\n%v", got, want)
-	}
+	failIf(k.t, fmt.Sprint(got) != fmt.Sprint(want), "it was used\n%v, want\n%v", got, want)
 }
 
 // wantNoUse checks that nothing of when a key was used is in the store, under whatever Deployment.
@@ -89,9 +87,7 @@ func (k *keystoreKit) wantNoUse(deployment string, ids ...string) {
 		}
 	}
 	members := must(k.store.Members(k.ctx(), "used/"+deployment, "", 10))
-	if len(members) != 0 {
-		k.t.Errorf("the index of used keys of %s has %q", deployment, members)
-	}
+	failIf(k.t, len(members) != 0, "the index of used keys of %s has %q", deployment, members)
 }
 
 func requestAt(id string, s int, address netip.Addr) keystore.KeyUse {
@@ -102,7 +98,6 @@ func requestAt(id string, s int, address netip.Addr) keystore.KeyUse {
 func usedTests() []keystoreTest {
 	return []keystoreTest{
 		{"the last use of a key goes only forward, each kind by itself", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
 			key, _ := k.key("dep1")
 			before := k.events()
 			k.wantUse(keystore.KeyUse{ID: key.ID})
@@ -125,13 +120,10 @@ func usedTests() []keystoreTest {
 		{"a use that is known already is not written", func(t *testing.T, k *keystoreKit) {
 			counted := &countingStore{Store: k.store}
 			n := keystore.New(counted, master)
-			k.deployment("dep1")
 			key, _ := k.key("dep1")
 			for _, s := range []int{10, 10, 9, 11, 11} {
 				rest := must(n.RecordKeyUses(k.ctx(), []keystore.KeyUse{requestAt(key.ID, s, oneAddress)}))
-				if len(rest) != 0 {
-					t.Errorf("%d are left", len(rest))
-				}
+				failIf(t, len(rest) != 0, "%d are left", len(rest))
 			}
 			if got := counted.taken(); got != 2 {
 				t.Errorf("%d changes for two later uses", got)
@@ -151,9 +143,7 @@ func usedTests() []keystoreTest {
 			gone := ids[150]
 			k.want(k.DeleteKey(k.ctx(), alice, "dep1", gone), nil)
 			rest := must(n.RecordKeyUses(k.ctx(), uses))
-			if len(rest) != 0 {
-				t.Errorf("%d are left", len(rest))
-			}
+			failIf(t, len(rest) != 0, "%d are left", len(rest))
 			if got := counted.taken(); got != 3 {
 				t.Errorf("%d changes for %d keys", got, many)
 			}
@@ -197,10 +187,6 @@ func usedTests() []keystoreTest {
 					"key":        func(key keystore.Key) error { return k.DeleteKey(k.ctx(), alice, "dep1", key.ID) },
 					"Deployment": func(keystore.Key) error { return k.DeleteDeployment(k.ctx(), alice, "dep1") },
 				} {
-					_, err := k.CreateDeployment(k.ctx(), alice, keystore.Deployment{ID: "dep1", Name: "a"})
-					if err != nil {
-						k.want(err, keystore.ErrExists)
-					}
 					key, _ := k.key("dep1")
 					other, _ := k.key("dep1")
 					if before {
@@ -208,9 +194,7 @@ func usedTests() []keystoreTest {
 					}
 					n := keystore.New(&overtakenStore{Store: k.store, do: func() { k.want(remove(key), nil) }}, master)
 					rest := must(n.RecordKeyUses(k.ctx(), []keystore.KeyUse{requestAt(key.ID, 2, oneAddress), requestAt(other.ID, 2, oneAddress)}))
-					if len(rest) != 0 {
-						t.Errorf("%d are left", len(rest))
-					}
+					failIf(t, len(rest) != 0, "%d are left", len(rest))
 					if what == "key" {
 						k.wantUse(requestAt(other.ID, 2, oneAddress)) // the rest goes on
 						k.want(k.DeleteKey(k.ctx(), alice, "dep1", other.ID), nil)
@@ -219,9 +203,8 @@ func usedTests() []keystoreTest {
 				}
 			}
 		}},
-		{"a key that is deleted while it is used leaves nothing behind", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
-			for round := range 40 {
+		{"a key or a Deployment that is deleted while it is used leaves nothing behind", func(_ *testing.T, k *keystoreKit) {
+			for round := range 80 {
 				var ids []string
 				var uses []keystore.KeyUse
 				for range 3 {
@@ -232,6 +215,10 @@ func usedTests() []keystoreTest {
 					k.record(uses...) // so that there is something to delete, too
 				}
 				k.whileRecording(uses, func() {
+					if round < 40 {
+						k.want(k.DeleteDeployment(k.ctx(), alice, "dep1"), nil)
+						return
+					}
 					for _, id := range ids {
 						k.want(k.DeleteKey(k.ctx(), alice, "dep1", id), nil)
 					}
@@ -240,25 +227,7 @@ func usedTests() []keystoreTest {
 				k.wantNoUse("dep1", ids...)
 			}
 		}},
-		{"a Deployment that is deleted while its keys are used leaves nothing behind", func(t *testing.T, k *keystoreKit) {
-			for round := range 40 {
-				k.deployment("dep1")
-				var ids []string
-				var uses []keystore.KeyUse
-				for range 3 {
-					key, _ := k.key("dep1")
-					ids, uses = append(ids, key.ID), append(uses, requestAt(key.ID, 0, oneAddress))
-				}
-				if round%2 == 0 {
-					k.record(uses...)
-				}
-				k.whileRecording(uses, func() { k.want(k.DeleteDeployment(k.ctx(), alice, "dep1"), nil) })
-				k.record(uses...)
-				k.wantNoUse("dep1", ids...)
-			}
-		}},
 		{"an altered record of use says nothing, and is written anew", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
 			key, _ := k.key("dep1")
 			other, _ := k.key("dep1")
 			k.record(requestAt(key.ID, 10, oneAddress), requestAt(other.ID, 20, otherAddress))
@@ -266,14 +235,11 @@ func usedTests() []keystoreTest {
 			k.forge(put("used/"+key.ID, string(records[0])))
 
 			uses, altered := must2(k.KeyUses(k.ctx(), key.ID, other.ID))
-			if !slices.Equal(altered, []string{"used/" + key.ID}) || !uses[0].LastAt().IsZero() || uses[1].LastAt() != secondOf(20) {
-				t.Errorf("uses %v, altered %q", uses, altered)
-			}
+			failIf(t, !slices.Equal(altered, []string{"used/" + key.ID}) || !uses[0].LastAt().IsZero() || uses[1].LastAt() != secondOf(20), "uses %v, altered %q", uses, altered)
 			k.record(requestAt(key.ID, 5, oneAddress))
 			k.wantUse(requestAt(key.ID, 5, oneAddress))
 		}},
 		{"an altered key has no use to record", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
 			key, _ := k.key("dep1")
 			other, _ := k.key("dep1")
 			k.forge(put("key/"+key.ID, "something else"))
@@ -282,7 +248,6 @@ func usedTests() []keystoreTest {
 			k.wantUse(keystore.KeyUse{ID: key.ID})
 		}},
 		{"the use of a previous secret is of that secret alone", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
 			key, _ := k.key("dep1")
 			previousAt := func(key keystore.Key, s int) keystore.KeyUse {
 				return keystore.KeyUse{ID: key.ID, PreviousSecretAt: secondOf(s), PreviousSecretHash: key.PreviousSecretHash}
@@ -314,15 +279,12 @@ func usedTests() []keystoreTest {
 			want("ended", ended, time.Time{})
 		}},
 		{"uses that cannot be recorded come back", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
 			key, _ := k.key("dep1")
 			ctx, cancel := context.WithCancel(k.ctx())
 			cancel()
 			rest, err := k.RecordKeyUses(ctx, []keystore.KeyUse{requestAt(key.ID, 1, oneAddress)})
 			k.want(err, keystore.ErrUnavailable)
-			if len(rest) != 1 || rest[0].ID != key.ID {
-				t.Errorf("%v are left", rest)
-			}
+			failIf(t, len(rest) != 1 || rest[0].ID != key.ID, "%v are left", rest)
 		}},
 	}
 }
@@ -334,9 +296,7 @@ func (k *keystoreKit) whileRecording(uses []keystore.KeyUse, do func()) {
 	over := make(chan struct{})
 	for node := range 2 {
 		n := keystore.New(k.store, master)
-		if err := n.Open(k.ctx()); err != nil {
-			k.t.Fatal(err)
-		}
+		ok(k.t, n.Open(k.ctx()))
 		begun.Add(1)
 		done.Go(func() {
 			begun.Done()

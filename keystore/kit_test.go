@@ -32,10 +32,7 @@ func TestKeystore(t *testing.T) {
 // openStore makes a store that ends with the test.
 func openStore(t testing.TB) keystore.Store {
 	t.Helper()
-	store, err := boltstore.Open(filepath.Join(t.TempDir(), "keys.db"), boltstore.Options{Timeout: 10 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := must(boltstore.Open(filepath.Join(t.TempDir(), "keys.db"), boltstore.Options{Timeout: 10 * time.Second}))
 	t.Cleanup(func() {
 		if err := store.Close(); err != nil {
 			t.Errorf("Close: %v", err)
@@ -71,8 +68,12 @@ func (k *keystoreKit) deployment(id string) keystore.Deployment {
 	return d
 }
 
+// key makes a key, and its Deployment, if there is none.
 func (k *keystoreKit) key(deployment string) (keystore.Key, string) {
 	k.t.Helper()
+	if _, err := k.Deployment(k.ctx(), deployment); errors.Is(err, keystore.ErrNotFound) {
+		k.deployment(deployment)
+	}
 	key, secret, err := k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: deployment, Name: "k"})
 	if err != nil {
 		k.t.Fatalf("creating a key of %s: %v", deployment, err)
@@ -83,33 +84,21 @@ func (k *keystoreKit) key(deployment string) (keystore.Key, string) {
 // want checks that an error wraps the sentinel; nil wants no error.
 func (k *keystoreKit) want(err, sentinel error) {
 	k.t.Helper()
-	if (sentinel == nil) != (err == nil) || !errors.Is(err, sentinel) {
-		k.t.Errorf("error %v, want %v", err, sentinel)
-	}
+	failIf(k.t, (sentinel == nil) != (err == nil) || !errors.Is(err, sentinel), "error %v, want %v", err, sentinel)
 }
 
 // events are the kinds of the change log, without the store's own.
 func (k *keystoreKit) events() []string {
 	k.t.Helper()
-	entries, err := k.store.Log(k.ctx(), 0, 10_000)
-	if err != nil {
-		k.t.Fatal(err)
-	}
+	entries := must(k.store.Log(k.ctx(), 0, 10_000))
 	var kinds []string
 	for i, entry := range entries {
-		if entry.Seq != uint64(i+1) {
-			k.t.Errorf("entry %d has the number %d", i+1, entry.Seq)
-		}
-		event, err := keystore.DecodeEvent(entry.Event)
-		if err != nil {
-			k.t.Fatal(err)
-		}
+		failIf(k.t, entry.Seq != uint64(i+1), "entry %d has the number %d", i+1, entry.Seq)
+		event := must(keystore.DecodeEvent(entry.Event))
 		if event.Kind == keystore.StoreCreated {
 			continue
 		}
-		if event.Time.IsZero() || event.By == "" {
-			k.t.Errorf("event %+v does not say who and when", event)
-		}
+		failIf(k.t, event.Time.IsZero() || event.By == "", "event %+v does not say who and when", event)
 		kinds = append(kinds, strings.TrimRight(fmt.Sprintf("%s %s", event.Kind, event.Deployment), " "))
 	}
 	return kinds
@@ -154,4 +143,20 @@ func add(index, member string) keystore.Step {
 func (k *keystoreKit) forge(steps ...keystore.Step) {
 	k.t.Helper()
 	k.want(k.store.Apply(k.ctx(), keystore.Change{Steps: steps}), nil)
+}
+
+// ok ends the test if a call that has to work has failed.
+func ok(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// failIf reports what is wrong, if it is.
+func failIf(t testing.TB, wrong bool, format string, args ...any) {
+	t.Helper()
+	if wrong {
+		t.Errorf(format, args...)
+	}
 }

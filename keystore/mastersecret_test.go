@@ -31,7 +31,6 @@ func masterTests() []keystoreTest {
 		}},
 		{"the master secret is changed, and everything goes on", func(t *testing.T, k *keystoreKit) {
 			n := k.node()
-			n.deployment("dep1")
 			key, secret := n.key("dep1")
 			n.wantKeys("kid1 signing")
 			n.want(n.ChangeMaster(n.ctx(), alice, newMaster), nil)
@@ -46,9 +45,7 @@ func masterTests() []keystoreTest {
 			again := keystore.New(n.store, newMaster)
 			n.want(errOf(again.Authenticate(n.ctx(), key.ID, secret)), nil)
 			keys := must(again.SigningKeys(n.ctx()))
-			if !slices.Equal(states(keys), []string{"kid1 signing"}) || string(keys[0].Private) != "private part of kid1" {
-				t.Errorf("signing keys %v", keys)
-			}
+			failIf(t, !slices.Equal(states(keys), []string{"kid1 signing"}) || string(keys[0].Private) != "private part of kid1", "signing keys %v", keys)
 			// Whoever has the old one cannot change it back.
 			n.want(n.ChangeMaster(n.ctx(), alice, master), keystore.ErrWrongSecret)
 			n.want(again.ChangeMaster(n.ctx(), alice, master), nil)

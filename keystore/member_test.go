@@ -17,10 +17,7 @@ func (k *keystoreKit) memberships(user string, limit int) []string {
 	k.t.Helper()
 	var got []string
 	for page := (keystore.Page{Limit: limit}); ; {
-		list, err := k.Memberships(k.ctx(), user, page)
-		if err != nil {
-			k.t.Fatal(err)
-		}
+		list := must(k.Memberships(k.ctx(), user, page))
 		for _, m := range list.Items {
 			got = append(got, fmt.Sprintf("%s %s", m.ID, m.Role))
 		}
@@ -39,9 +36,7 @@ func (k *keystoreKit) wantMemberships(user string, want ...string) {
 
 func (k *keystoreKit) member(deployment, user string, role keystore.Role) {
 	k.t.Helper()
-	if _, err := k.PutMember(k.ctx(), alice, deployment, user, role); err != nil {
-		k.t.Fatal(err)
-	}
+	ok(k.t, errOf(k.PutMember(k.ctx(), alice, deployment, user, role)))
 }
 
 // membershipTests hold the Deployments of a user.
@@ -79,9 +74,7 @@ func membershipTests() []keystoreTest {
 			k.deployment("dep1")
 			k.member("dep1", "bob", keystore.RoleEditor)
 			role := must(k.Role(k.ctx(), "dep1", "bob"))
-			if role != keystore.RoleEditor {
-				k.t.Errorf("role %q", role)
-			}
+			failIf(k.t, role != keystore.RoleEditor, "role %q", role)
 			// What is said of a Deployment that one may not see is what is said of one that is not there.
 			for _, id := range []string{"dep1", "dep9", "Not A Label"} {
 				_, err := k.Role(k.ctx(), id, "carol")
@@ -123,9 +116,7 @@ func membershipTests() []keystoreTest {
 			k.alter("member/dep1/Ym9i", `"viewer"`, `"admin"`)
 			k.alter("deployment/dep2", "Name of dep2", "Name of else")
 			list := must(k.Memberships(k.ctx(), "bob", keystore.Page{Limit: 10}))
-			if len(list.Items) != 1 || list.Items[0].ID != "dep3" || !slices.Equal(list.Altered, []string{"member/dep1/Ym9i", "deployment/dep2"}) {
-				t.Errorf("listed %+v", list)
-			}
+			failIf(t, len(list.Items) != 1 || list.Items[0].ID != "dep3" || !slices.Equal(list.Altered, []string{"member/dep1/Ym9i", "deployment/dep2"}), "listed %+v", list)
 			k.want(errOf(k.Role(k.ctx(), "dep1", "bob")), keystore.ErrAltered)
 		}},
 		{"a name in the index of a user grants nothing", func(t *testing.T, k *keystoreKit) {
@@ -134,25 +125,30 @@ func membershipTests() []keystoreTest {
 			k.want(k.store.Apply(k.ctx(), change), nil)
 			k.wantMemberships("bob")
 		}},
-		{"members that are put while their Deployment is deleted leave nothing", func(t *testing.T, k *keystoreKit) {
+		{"keys and members made while their Deployment is deleted do not outlive it", func(t *testing.T, k *keystoreKit) {
 			users := []string{"bob", "carol", "dan", "eve"}
+			want := func(err error) {
+				if err != nil && !errors.Is(err, keystore.ErrNotFound) {
+					t.Error(err)
+				}
+			}
 			for range 20 {
 				k.deployment("dep1")
 				var wait sync.WaitGroup
 				for _, user := range users {
 					wait.Go(func() {
-						_, err := k.PutMember(k.ctx(), alice, "dep1", user, keystore.RoleViewer)
-						if err != nil && !errors.Is(err, keystore.ErrNotFound) {
-							t.Error(err)
-						}
+						want(errOf(k.PutMember(k.ctx(), alice, "dep1", user, keystore.RoleViewer)))
+						want(errOf2(k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k"})))
 					})
 				}
 				wait.Go(func() { k.want(k.DeleteDeployment(k.ctx(), alice, "dep1"), nil) })
 				wait.Wait()
 			}
+			k.deployment("dep1")
+			keys, members := must(k.Keys(k.ctx(), "dep1", keystore.Page{Limit: 10})), must(k.Members(k.ctx(), "dep1"))
+			failIf(t, len(keys.Items)+len(members.Items) != 0, "keys %v and members %v are left", keys.Items, members.Items)
 			for _, user := range users {
-				sizes := must(k.store.Sizes(k.ctx(), "memberships/"+base64.RawURLEncoding.EncodeToString([]byte(user))))
-				if sizes[0] != 0 {
+				if sizes := must(k.store.Sizes(k.ctx(), "memberships/"+base64.RawURLEncoding.EncodeToString([]byte(user)))); sizes[0] != 0 {
 					t.Errorf("%d Deployments of %s are left", sizes[0], user)
 				}
 			}

@@ -19,9 +19,7 @@ func (n *nodeKit) token(id, key string) keystore.RevokedToken {
 func (n *nodeKit) wantRevoked(id string, want bool) {
 	n.t.Helper()
 	got := must(n.TokenRevoked(n.ctx(), id))
-	if got != want {
-		n.t.Errorf("revoked(%q) is %t, want %t", id, got, want)
-	}
+	failIf(n.t, got != want, "revoked(%q) is %t, want %t", id, got, want)
 }
 
 // wantKept wants so many revocations in the store, of these owners.
@@ -32,9 +30,7 @@ func (n *nodeKit) wantKept(all int64, owners map[string]int64) {
 		indexes, want = append(indexes, "revoked/"+owner), append(want, size)
 	}
 	got := must(n.store.Sizes(n.ctx(), indexes...))
-	if !slices.Equal(got, want) {
-		n.t.Errorf("the indexes %q have %d, want %d", indexes, got, want)
-	}
+	failIf(n.t, !slices.Equal(got, want), "the indexes %q have %d, want %d", indexes, got, want)
 }
 
 // revocationTests hold the end of single tokens.
@@ -42,7 +38,6 @@ func revocationTests() []keystoreTest {
 	return []keystoreTest{
 		{"one token of a key is revoked, once", func(t *testing.T, k *keystoreKit) {
 			n := k.node()
-			n.deployment("dep1")
 			key, _ := n.key("dep1")
 			n.wantRevoked("jti", false)
 			later := n.token("later", key.ID)
@@ -62,9 +57,7 @@ func revocationTests() []keystoreTest {
 			n.wantEvents("deployment.created dep1", "key.created dep1", "token.revoked dep1", "token.revoked dep1")
 			entries := must(n.store.Log(n.ctx(), 0, 100))
 			event := must(keystore.DecodeEvent(entries[len(entries)-1].Event))
-			if event.Token != "jti" || event.Key != key.ID || event.By != "alice" {
-				t.Errorf("the event is %+v", event)
-			}
+			failIf(t, event.Token != "jti" || event.Key != key.ID || event.By != "alice", "the event is %+v", event)
 		}},
 		{"a token of a user is revoked", func(_ *testing.T, k *keystoreKit) {
 			n := k.node()
@@ -74,15 +67,12 @@ func revocationTests() []keystoreTest {
 			n.wantKept(1, map[string]int64{"user:YS9iIMO8QGV4YW1wbGUuY29t": 1})
 			n.clock.Advance(65 * time.Minute)
 			removed := must(n.PurgeRevokedTokens(n.ctx()))
-			if removed != 1 {
-				n.t.Errorf("%d were removed", removed)
-			}
+			failIf(n.t, removed != 1, "%d were removed", removed)
 			n.wantRevoked("jti", false)
 			n.wantKept(0, map[string]int64{"user:YS9iIMO8QGV4YW1wbGUuY29t": 0})
 		}},
 		{"a token that is good for nothing is not written", func(_ *testing.T, k *keystoreKit) {
 			n := k.node()
-			n.deployment("dep1")
 			key, _ := n.key("dep1")
 			gone, _ := n.key("dep1")
 			n.want(n.DeleteKey(n.ctx(), alice, "dep1", gone.ID), nil)
@@ -105,7 +95,6 @@ func revocationTests() []keystoreTest {
 		}},
 		{"what is no token is refused", func(_ *testing.T, k *keystoreKit) {
 			n := k.node()
-			n.deployment("dep1")
 			key, _ := n.key("dep1")
 			for _, id := range []string{"", "a/b", "../root", "a b", "é", "a.b", "a\x00", "a=", strings.Repeat("a", 65)} {
 				n.want(n.RevokeToken(n.ctx(), alice, n.token(id, key.ID)), keystore.ErrInvalid)
@@ -126,7 +115,6 @@ func revocationTests() []keystoreTest {
 		}},
 		{"tokens revoked at once all count", func(t *testing.T, k *keystoreKit) {
 			n := k.node()
-			n.deployment("dep1")
 			key, _ := n.key("dep1")
 			var wait sync.WaitGroup
 			for i := range 8 {
@@ -145,7 +133,6 @@ func revocationTests() []keystoreTest {
 		}},
 		{"each revocation takes eight expired ones with it", func(_ *testing.T, k *keystoreKit) {
 			n := k.node()
-			n.deployment("dep1")
 			key, _ := n.key("dep1")
 			other, _ := n.key("dep1")
 			for i := range 10 {
@@ -175,9 +162,7 @@ func revocationTests() []keystoreTest {
 			removed := must(n.PurgeRevokedTokens(n.ctx()))
 			n.clock.Advance(65 * time.Minute)
 			after := must(n.PurgeRevokedTokens(n.ctx()))
-			if removed != 0 || after != 250 {
-				t.Errorf("%d were removed too early, %d later", removed, after)
-			}
+			failIf(t, removed != 0 || after != 250, "%d were removed too early, %d later", removed, after)
 			n.wantKept(0, map[string]int64{key.ID: 0, other.ID: 0})
 			for _, id := range []string{"jti-000", "jti-001", "jti-249"} {
 				n.wantRevoked(id, false)
@@ -185,7 +170,6 @@ func revocationTests() []keystoreTest {
 		}},
 		{"a key has so many revoked tokens and no more", func(_ *testing.T, k *keystoreKit) {
 			n := k.node()
-			n.deployment("dep1")
 			key, _ := n.key("dep1")
 			fill := func(everywhere bool) {
 				var steps []keystore.Step
@@ -205,9 +189,7 @@ func revocationTests() []keystoreTest {
 			fill(true)
 			err := n.RevokeToken(n.ctx(), alice, n.token("one-more", key.ID))
 			n.want(err, keystore.ErrLimit)
-			if err != nil && !strings.Contains(err.Error(), "all tokens of the key") {
-				n.t.Errorf("error %q does not say what to do", err)
-			}
+			failIf(n.t, err != nil && !strings.Contains(err.Error(), "all tokens of the key"), "error %q does not say what to do", err)
 			n.wantRevoked("one-more", false)
 
 			// That is what helps.
@@ -224,14 +206,11 @@ func revocationTests() []keystoreTest {
 		}},
 		{"a revoked token does not come back when all tokens of its key are revoked", func(t *testing.T, k *keystoreKit) {
 			n := k.node()
-			n.deployment("dep1")
 			key, _ := n.key("dep1")
 			n.want(n.RevokeToken(n.ctx(), alice, n.token("jti", key.ID)), nil)
 			n.want(n.RevokeKeyTokens(n.ctx(), alice, "dep1", key.ID), nil)
 			read := must(n.Key(n.ctx(), key.ID))
-			if !read.RevokedUntil.IsZero() || read.TokenEpoch == 0 {
-				t.Errorf("the key is %+v", read)
-			}
+			failIf(t, !read.RevokedUntil.IsZero() || read.TokenEpoch == 0, "the key is %+v", read)
 			n.wantKept(1, map[string]int64{key.ID: 0})
 			n.wantRevoked("jti", true) // for a node that has not heard of the new epoch
 			n.clock.Advance(2 * time.Hour)
@@ -240,7 +219,6 @@ func revocationTests() []keystoreTest {
 		}},
 		{"an altered revocation is reported, and strangers in the index are removed", func(_ *testing.T, k *keystoreKit) {
 			n := k.node()
-			n.deployment("dep1")
 			key, _ := n.key("dep1")
 			n.want(n.RevokeToken(n.ctx(), alice, n.token("jti", key.ID)), nil)
 			n.alter("revoked/jti", key.ID, strings.Repeat("0", 24))
@@ -251,14 +229,10 @@ func revocationTests() []keystoreTest {
 				add("revoked", "!"), add("revoked", "0//"), add("revoked", "0000000000000001/x/../root"),
 			)
 			removed := must(n.PurgeRevokedTokens(n.ctx()))
-			if removed != 3 {
-				n.t.Errorf("%d were removed", removed)
-			}
+			failIf(n.t, removed != 3, "%d were removed", removed)
 			n.wantKept(1, map[string]int64{key.ID: 1})
 			records := must(n.store.Get(n.ctx(), "root", "revoked/"))
-			if records[0] == nil || records[1] == nil {
-				n.t.Error("a stranger took a record with it")
-			}
+			failIf(n.t, records[0] == nil || records[1] == nil, "a stranger took a record with it")
 		}},
 	}
 }

@@ -18,7 +18,7 @@ func TestSigningKeysWalk(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			w := &walk{rotationKit: newRotationKit(t), random: rand.New(rand.NewPCG(seed, 1)), known: map[string]keystore.SigningKey{}, expiry: map[string]time.Time{}}
+			w := &walk{nodeKit: newNode(t), random: rand.New(rand.NewPCG(seed, 1)), known: map[string]keystore.SigningKey{}, expiry: map[string]time.Time{}}
 			for range 250 {
 				w.step()
 			}
@@ -27,7 +27,7 @@ func TestSigningKeysWalk(t *testing.T) {
 }
 
 type walk struct {
-	*rotationKit
+	*nodeKit
 	random *rand.Rand
 	known  map[string]keystore.SigningKey // as they were after the last step
 	expiry map[string]time.Time           // of the last token of each key
@@ -36,7 +36,7 @@ type walk struct {
 
 func (w *walk) step() {
 	w.t.Helper()
-	policy := w.policy()
+	policy := w.policy
 	policy.Algorithm = []string{"ES256", "ES256", "RS256"}[w.random.IntN(3)]
 	policy.TokenLifetime = []time.Duration{time.Hour, day, 3 * day}[w.random.IntN(3)]
 	policy.RotateEvery = []time.Duration{0, 0, 2 * time.Hour, 2 * day}[w.random.IntN(4)]
@@ -44,10 +44,7 @@ func (w *walk) step() {
 	var keys []keystore.SigningKey
 	switch action := w.random.IntN(20); {
 	case action == 0:
-		key, err := w.ReplaceSigningKeys(w.t.Context(), by, policy)
-		if err != nil {
-			w.t.Fatal(err)
-		}
+		key := must(w.ReplaceSigningKeys(w.t.Context(), by, policy))
 		replaced = key.ID
 	case action < 4:
 		if _, err := w.RotateSigningKey(w.t.Context(), by, policy); err != nil && !errors.Is(err, keystore.ErrExists) {
@@ -61,10 +58,7 @@ func (w *walk) step() {
 		keys = w.maintain(policy)
 	}
 	maintained := keys != nil
-	keys, err := w.SigningKeys(w.t.Context())
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	keys = must(w.SigningKeys(w.t.Context()))
 	w.check(keys, replaced)
 	if maintained {
 		// Only one who has maintained the keys may sign, and with a token of the policy.

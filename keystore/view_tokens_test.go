@@ -87,9 +87,7 @@ func TestViewForgetsWhatIsKnownOfTokens(t *testing.T) {
 				}
 			}
 			k.wantReads(1, func() { want(0) })
-			if err := test.end(k, k.other, key.ID); err != nil {
-				t.Fatal(err)
-			}
+			ok(t, test.end(k, k.other, key.ID))
 			k.caughtUp()
 			k.wantReads(1, func() { want(1) })
 		})
@@ -108,9 +106,7 @@ func TestViewKnowsOwnRevocationsBeforeTheyReturn(t *testing.T) {
 				if got, err := test.said(k, key.ID); got != want || err != nil {
 					t.Fatalf("the view says %d, error %v, want %d", got, err, want)
 				}
-				if err := test.end(k, k.own, key.ID); err != nil {
-					t.Fatal(err)
-				}
+				ok(t, test.end(k, k.own, key.ID))
 			}
 		})
 	}
@@ -129,9 +125,7 @@ func TestStaleFillDoesNotRevive(t *testing.T) {
 				said, err = test.said(k, key.ID)
 				return err
 			})
-			if err := test.end(k, k.other, key.ID); err != nil {
-				t.Fatal(err)
-			}
+			ok(t, test.end(k, k.other, key.ID))
 			k.caughtUp()
 			want := func() {
 				t.Helper()
@@ -170,9 +164,7 @@ func TestTokenEventsForgetNoMoreThanTheyMust(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 	}
-	if err := k.other.ChangeMaster(k.ctx(), by, append([]byte("new "), master...)); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, k.other.ChangeMaster(k.ctx(), by, append([]byte("new "), master...)))
 	k.caughtUp()
 	k.wantReads(0, ask)
 }
@@ -191,9 +183,7 @@ func TestUnknownEventForgetsWhatIsKnownOfTokens(t *testing.T) {
 	}
 	k.wantReads(2, ask)
 	k.wantReads(0, ask)
-	if err := k.store.Apply(k.ctx(), keystore.Change{Event: []byte(`{"kind":"tokens.frozen"}`)}); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, k.store.Apply(k.ctx(), keystore.Change{Event: []byte(`{"kind":"tokens.frozen"}`)}))
 	k.caughtUp()
 	k.wantReads(2, ask)
 }
@@ -201,9 +191,8 @@ func TestUnknownEventForgetsWhatIsKnownOfTokens(t *testing.T) {
 func TestSigningKeyEventsAreHeardOf(t *testing.T) {
 	t.Parallel()
 	k := newViewKit(t)
-	clock := storetest.NewClock(k.store, start)
-	node := &rotationKit{t: t, clock: clock, Keystore: clock.Keystore(master)}
-	policy := node.policy()
+	node := (&keystoreKit{t: t, store: k.store}).node()
+	policy, clock := node.policy, node.clock
 	version := k.SigningKeysVersion()
 	heard := func(what string) {
 		t.Helper()
@@ -216,9 +205,7 @@ func TestSigningKeyEventsAreHeardOf(t *testing.T) {
 	}
 	node.maintain(policy)
 	heard("first")
-	if _, err := node.RotateSigningKey(t.Context(), by, policy); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, errOf(node.RotateSigningKey(t.Context(), by, policy)))
 	heard("announced")
 	clock.Advance(notice)
 	node.maintain(policy)
@@ -226,9 +213,7 @@ func TestSigningKeyEventsAreHeardOf(t *testing.T) {
 	clock.Advance(2 * day)
 	node.maintain(policy)
 	heard("removed")
-	if _, err := node.ReplaceSigningKeys(t.Context(), by, policy); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, errOf(node.ReplaceSigningKeys(t.Context(), by, policy)))
 	heard("replaced")
 	if stats := k.Stats(); stats.Gaps != 0 {
 		t.Errorf("stats %+v", stats)
@@ -246,17 +231,13 @@ func TestViewOfRevokedTokensIsBounded(t *testing.T) {
 			}
 		}
 	})
-	if _, err := k.TokenRevoked(k.ctx(), "jti", maxAge); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, errOf(k.TokenRevoked(k.ctx(), "jti", maxAge)))
 	if stats := k.Stats(); stats.Revoked != 1 {
 		t.Errorf("stats %+v", stats)
 	}
 	k.Resize(10)
 	for i := range 100 {
-		if _, err := k.TokenRevoked(k.ctx(), fmt.Sprint(i), maxAge); err != nil {
-			t.Fatal(err)
-		}
+		ok(t, errOf(k.TokenRevoked(k.ctx(), fmt.Sprint(i), maxAge)))
 	}
 	storetest.Poll(t, 30*time.Second, "the view to shrink to 10 tokens", func() bool { return k.Stats().Revoked <= 10 })
 }
