@@ -46,9 +46,7 @@ type keystoreTest struct {
 	run  func(*testing.T, *keystoreKit)
 }
 
-var (
-	alice = keystore.Caller{Name: "alice", Address: "192.0.2.1"}
-)
+var alice = keystore.Caller{Name: "alice", Address: "192.0.2.1"}
 
 // keystoreKit is a keystore and what tests do with it again and again.
 type keystoreKit struct {

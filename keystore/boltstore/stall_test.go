@@ -12,6 +12,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/deploymentkeys/gateway/keystore"
+	"github.com/deploymentkeys/gateway/keystore/storetest"
 )
 
 // TestStalledWriter holds up the writer, as a disk that does not answer does. A change then ends
@@ -19,10 +20,7 @@ import (
 // on, and the store works when the disk does.
 func TestStalledWriter(t *testing.T) {
 	t.Parallel()
-	store, err := Open(filepath.Join(t.TempDir(), "store.db"), Options{Timeout: 100 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := storetest.Must(Open(filepath.Join(t.TempDir(), "store.db"), Options{Timeout: 100 * time.Millisecond}))
 	apply := func(name string) error {
 		value := []byte("value")
 		// A caller may reuse its bytes when Apply has returned, also where the change goes on.
@@ -31,10 +29,7 @@ func TestStalledWriter(t *testing.T) {
 			Steps: []keystore.Step{{Kind: keystore.PutRecord, Name: name, Value: value}},
 		})
 	}
-	stall, err := store.db.Begin(true)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stall := storetest.Must(store.db.Begin(true))
 	start := time.Now()
 	wantDeadline(t, "the first change, in its transaction", apply("first"), start)
 	start = time.Now()
@@ -47,22 +42,18 @@ func TestStalledWriter(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
 	defer cancel()
 	start = time.Now()
-	err = store.Apply(ctx, keystore.Change{Event: []byte("event")})
+	err := store.Apply(ctx, keystore.Change{Event: []byte("event")})
 	wantDeadline(t, "the third change", err, start)
 	if took := time.Since(start); took < 300*time.Millisecond {
 		t.Errorf("the third change gave up after %v", took)
 	}
 
-	if err := stall.Rollback(); err != nil {
-		t.Fatal(err)
-	}
+	storetest.OK(t, stall.Rollback())
 	// The first change is made after all, and nothing of the second.
 	store.turn <- struct{}{}
 	<-store.turn
 	values, err := store.Get(t.Context(), "first", "second")
-	if err != nil || string(values[0]) != "value" || values[1] != nil {
-		t.Errorf("Get = %q, %v", values, err)
-	}
+	storetest.FailIf(t, err != nil || string(values[0]) != "value" || values[1] != nil, "Get = %q, %v", values, err)
 	if err := store.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
@@ -70,9 +61,7 @@ func TestStalledWriter(t *testing.T) {
 
 func wantDeadline(t *testing.T, what string, err error, since time.Time) {
 	t.Helper()
-	if !errors.Is(err, keystore.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("%s: %v, want a deadline", what, err)
-	}
+	storetest.FailIf(t, !errors.Is(err, keystore.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded), "%s: %v, want a deadline", what, err)
 	if took := time.Since(since); took > 5*time.Second {
 		t.Errorf("%s took %v", what, took)
 	}
@@ -82,14 +71,8 @@ func wantDeadline(t *testing.T, what string, err error, since time.Time) {
 // map a larger file waits for it, with a lock for which all later reads wait.
 func TestReadsKeepTheirDeadline(t *testing.T) {
 	t.Parallel()
-	store, err := Open(filepath.Join(t.TempDir(), "store.db"), Options{Timeout: 100 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stalled, err := store.db.Begin(false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := storetest.Must(Open(filepath.Join(t.TempDir(), "store.db"), Options{Timeout: 100 * time.Millisecond}))
+	stalled := storetest.Must(store.db.Begin(false))
 	large := keystore.Change{Steps: []keystore.Step{{Kind: keystore.PutRecord, Name: "large", Value: make([]byte, 1<<20)}}}
 	start := time.Now()
 	wantDeadline(t, "the write", store.Apply(t.Context(), large), start)
@@ -112,9 +95,7 @@ func TestReadsKeepTheirDeadline(t *testing.T) {
 			t.Errorf("%s, given up: %v", name, err)
 		}
 	}
-	if err := stalled.Rollback(); err != nil {
-		t.Fatal(err)
-	}
+	storetest.OK(t, stalled.Rollback())
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if _, err := store.Get(ctx, "x"); err != nil {
@@ -130,10 +111,7 @@ func TestCloseDoesNotWaitForever(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "store.db")
-		store, err := Open(path, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		store := storetest.Must(Open(path, Options{}))
 		goOn := make(chan struct{})
 		start := time.Now()
 		wantDeadline(t, "the read", store.view(t.Context(), func(*bolt.Tx) error { <-goOn; return nil }), start)
@@ -150,10 +128,7 @@ func TestCloseDoesNotWaitForever(t *testing.T) {
 		if err := store.Close(); err != nil {
 			t.Errorf("Close, when the disk answers: %v", err)
 		}
-		again, err := Open(path, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		again := storetest.Must(Open(path, Options{}))
 		if err := again.Close(); err != nil {
 			t.Error(err)
 		}

@@ -33,9 +33,7 @@ func TestOtherClientsOfRedisKeepTheirLog(t *testing.T) {
 	cmd.Env = append(os.Environ(), inside+"=1")
 	output, err := cmd.CombinedOutput()
 	log := string(output)
-	if err != nil || !strings.Contains(log, "failed to dial after 1 attempts: dial tcp 127.0.0.1:2:") || strings.Contains(log, "hunter2") {
-		t.Errorf("%v: the log is\n%s", err, log)
-	}
+	storetest.FailIf(t, err != nil || !strings.Contains(log, "failed to dial after 1 attempts: dial tcp 127.0.0.1:2:") || strings.Contains(log, "hunter2"), "%v: the log is\n%s", err, log)
 	const pool = 4 + 16 // and those that wait for entries of the change log
 	if lines := strings.Count(log, "dial tcp 127.0.0.1:1:"); lines > pool+1 {
 		t.Errorf("an outage is %d lines", lines)

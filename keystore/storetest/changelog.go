@@ -109,9 +109,7 @@ func changeLogTests() []test {
 			f.wantHead()
 			again := k.follower()
 			again.want(0, "one", "two\x00\r\n\xff", "three")
-			if again.at != f.at {
-				k.t.Errorf("two ways to %v and %v", f.at, again.at)
-			}
+			FailIf(k.t, again.at != f.at, "two ways to %v and %v", f.at, again.at)
 		}},
 		{"a wait in which nothing comes", func(t *testing.T, k *kit) {
 			k.must(event("one"))
@@ -223,9 +221,7 @@ func changeLogTests() []test {
 				{Seq: 1, ID: f.at.ID + "0"},
 			} {
 				entries, to, err := f.Next(t.Context(), at, 0)
-				if !errors.Is(err, keystore.ErrLogGap) || errors.Is(err, keystore.ErrUnavailable) || len(entries) > 0 || to != at {
-					t.Errorf("Next(%v) = %v, %v, %v, want %v", at, entries, to, err, keystore.ErrLogGap)
-				}
+				FailIf(t, !errors.Is(err, keystore.ErrLogGap) || errors.Is(err, keystore.ErrUnavailable) || len(entries) > 0 || to != at, "Next(%v) = %v, %v, %v, want %v", at, entries, to, err, keystore.ErrLogGap)
 			}
 		}},
 		{"a context that ends ends the wait", func(t *testing.T, k *kit) {

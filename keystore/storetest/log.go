@@ -83,9 +83,7 @@ func logTests() []test {
 							Steps: []keystore.Step{add("index", fmt.Sprintf("%d-%d", w, i))},
 							Event: fmt.Appendf(nil, "%d-%d", w, i),
 						})
-						if err != nil {
-							t.Errorf("Apply: %v", err)
-						}
+						FailIf(t, err != nil, "Apply: %v", err)
 					}
 				})
 			}

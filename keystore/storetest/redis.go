@@ -67,10 +67,7 @@ func startRedis(t testing.TB, r *Redis) *Redis {
 		t.Fatalf("this test needs redis-server, which is in the Debian package redis-server: %v", err)
 	}
 	// Not t.TempDir: the path of a socket has little room, and that one has the test's name in it.
-	dir, err := os.MkdirTemp("", "redis")
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := Must(os.MkdirTemp("", "redis"))
 	r.t, r.dir = t, dir
 	t.Cleanup(func() {
 		r.Kill()
@@ -78,6 +75,7 @@ func startRedis(t testing.TB, r *Redis) *Redis {
 			t.Errorf("%v", err)
 		}
 	})
+	var err error
 	for range 50 {
 		// Below the ports that the system gives to outgoing connections and to listeners on port
 		// 0, so that nobody takes this one while the server is stopped. The 10,000 above these are
@@ -161,17 +159,13 @@ func (r *Redis) Kill() {
 // Kill and the end of the test end that.
 func (r *Redis) Pause() {
 	r.t.Helper()
-	if err := r.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		r.t.Fatal(err)
-	}
+	OK(r.t, r.cmd.Process.Signal(syscall.SIGSTOP))
 }
 
 // Resume is the end of a Pause.
 func (r *Redis) Resume() {
 	r.t.Helper()
-	if err := r.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-		r.t.Fatal(err)
-	}
+	OK(r.t, r.cmd.Process.Signal(syscall.SIGCONT))
 }
 
 // Restart starts the server again after Stop or Kill, on the same port and with the same
@@ -179,9 +173,7 @@ func (r *Redis) Resume() {
 func (r *Redis) Restart() {
 	r.t.Helper()
 	r.Kill()
-	if err := r.start(); err != nil {
-		r.t.Fatal(err)
-	}
+	OK(r.t, r.start())
 }
 
 // start starts the server and waits until it answers. That is asked over its socket: where the
