@@ -38,12 +38,8 @@ func (k *keystoreKit) audit(deployment string, limit int) []keystore.AuditEntry 
 		} else {
 			list, err = k.DeploymentAudit(k.ctx(), deployment, page)
 		}
-		if err != nil {
-			k.t.Fatalf("reading the audit log of %q: %v", deployment, err)
-		}
-		if len(list.Items) > limit {
-			k.t.Fatalf("a page of %d has %d entries", limit, len(list.Items))
-		}
+		fatalIf(k.t, err != nil, "reading the audit log of %q: %v", deployment, err)
+		fatalIf(k.t, len(list.Items) > limit, "a page of %d has %d entries", limit, len(list.Items))
 		all = append(all, list.Items...)
 		if page.After = list.Next; page.After == "" {
 			return all
@@ -317,14 +313,10 @@ func auditTests() []keystoreTest {
 							continue
 						}
 						entered += entry.Count
-						if entry.Outcome != keystore.OutcomeRefused || entry.Since.IsZero() || entry.Handler != "auth" || entry.Error != "invalid_token" {
-							t.Fatalf("a refusal is %+v", entry)
-						}
+						fatalIf(t, entry.Outcome != keystore.OutcomeRefused || entry.Since.IsZero() || entry.Handler != "auth" || entry.Error != "invalid_token", "a refusal is %+v", entry)
 					case keystore.RefusalsSummed:
 						counted += entry.Count
-						if entry.Since.IsZero() {
-							t.Fatalf("the sum is %+v", entry)
-						}
+						fatalIf(t, entry.Since.IsZero(), "the sum is %+v", entry)
 					}
 				}
 				return entered, counted

@@ -25,9 +25,7 @@ func auditFaultTests() []keystoreTest {
 	raw := func(k *keystoreKit, name string) []byte {
 		k.t.Helper()
 		records, err := k.store.Get(k.ctx(), name)
-		if err != nil || records[0] == nil {
-			k.t.Fatalf("record %s: %q, %v", name, records, err)
-		}
+		fatalIf(k.t, err != nil || records[0] == nil, "record %s: %q, %v", name, records, err)
 		return records[0]
 	}
 	begunAnew := func(k *keystoreKit) {

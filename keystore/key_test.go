@@ -227,14 +227,26 @@ func memberTests() []keystoreTest {
 func vaultTests() []keystoreTest {
 	return []keystoreTest{
 		{"another master secret opens nothing and changes nothing", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
-			before := k.events()
-			wrong := keystore.New(k.store, []byte("another master secret of 32 bytes"))
-			k.want(errOf(wrong.Deployment(k.ctx(), "dep1")), keystore.ErrWrongSecret)
-			k.want(errOf(wrong.CreateDeployment(k.ctx(), alice, keystore.Deployment{ID: "dep2", Name: "x"})), keystore.ErrWrongSecret)
-			k.want(k.Opens(k.ctx(), []byte("another master secret of 32 bytes")), keystore.ErrWrongSecret)
-			k.want(k.Opens(k.ctx(), master), nil)
-			k.wantEvents(before...)
+			n := k.node()
+			n.deployment("dep1")
+			n.wantKeys("kid1 signing")
+			before, keys := n.events(), must(n.store.Get(n.ctx(), "signing_keys"))
+			wrong := keystore.New(n.store, newMaster)
+			for _, err := range []error{
+				errOf(wrong.Deployment(n.ctx(), "dep1")),
+				errOf(wrong.CreateDeployment(n.ctx(), alice, keystore.Deployment{ID: "dep2", Name: "x"})),
+				errOf(wrong.MaintainSigningKeys(n.ctx(), n.policy)),
+				errOf(wrong.RotateSigningKey(n.ctx(), alice, n.policy)),
+				errOf(wrong.ReplaceSigningKeys(n.ctx(), alice, n.policy)),
+				wrong.ChangeMaster(n.ctx(), alice, newMaster),
+				n.Opens(n.ctx(), newMaster),
+			} {
+				n.want(err, keystore.ErrWrongSecret)
+			}
+			n.want(n.Opens(n.ctx(), master), nil)
+			n.wantEvents(before...)
+			after := must(n.store.Get(n.ctx(), "signing_keys"))
+			failIf(t, !bytes.Equal(keys[0], after[0]) || n.made.Load() != 1, "the signing keys were changed, or %d were made", n.made.Load())
 		}},
 		{"nodes that come first at once set the store up once", func(t *testing.T, k *keystoreKit) {
 			var wait sync.WaitGroup

@@ -63,9 +63,7 @@ func (k *keystoreKit) record(uses ...keystore.KeyUse) {
 func (k *keystoreKit) use(id string) keystore.KeyUse {
 	k.t.Helper()
 	uses, altered, err := k.KeyUses(k.ctx(), id)
-	if err != nil || len(uses) != 1 || len(altered) != 0 {
-		k.t.Fatalf("reading a use: %v, altered %q, %v", uses, altered, err)
-	}
+	fatalIf(k.t, err != nil || len(uses) != 1 || len(altered) != 0, "reading a use: %v, altered %q, %v", uses, altered, err)
 	return uses[0]
 }
 
@@ -203,30 +201,6 @@ func usedTests() []keystoreTest {
 				}
 			}
 		}},
-		{"a key or a Deployment that is deleted while it is used leaves nothing behind", func(_ *testing.T, k *keystoreKit) {
-			for round := range 80 {
-				var ids []string
-				var uses []keystore.KeyUse
-				for range 3 {
-					key, _ := k.key("dep1")
-					ids, uses = append(ids, key.ID), append(uses, requestAt(key.ID, 0, oneAddress))
-				}
-				if round%2 == 0 {
-					k.record(uses...) // so that there is something to delete, too
-				}
-				k.whileRecording(uses, func() {
-					if round < 40 {
-						k.want(k.DeleteDeployment(k.ctx(), alice, "dep1"), nil)
-						return
-					}
-					for _, id := range ids {
-						k.want(k.DeleteKey(k.ctx(), alice, "dep1", id), nil)
-					}
-				})
-				k.record(uses...)
-				k.wantNoUse("dep1", ids...)
-			}
-		}},
 		{"an altered record of use says nothing, and is written anew", func(t *testing.T, k *keystoreKit) {
 			key, _ := k.key("dep1")
 			other, _ := k.key("dep1")
@@ -287,37 +261,4 @@ func usedTests() []keystoreTest {
 			failIf(t, len(rest) != 1 || rest[0].ID != key.ID, "%v are left", rest)
 		}},
 	}
-}
-
-// whileRecording does something while two other nodes record uses again and again, later each time.
-func (k *keystoreKit) whileRecording(uses []keystore.KeyUse, do func()) {
-	k.t.Helper()
-	var done, begun sync.WaitGroup
-	over := make(chan struct{})
-	for node := range 2 {
-		n := keystore.New(k.store, master)
-		ok(k.t, n.Open(k.ctx()))
-		begun.Add(1)
-		done.Go(func() {
-			begun.Done()
-			later := slices.Clone(uses)
-			for s := 1; ; s++ {
-				for i := range later {
-					later[i].RequestAt = secondOf(2*s + node)
-				}
-				if _, err := n.RecordKeyUses(k.ctx(), later); err != nil {
-					k.t.Errorf("recording: %v", err)
-				}
-				select {
-				case <-over:
-					return
-				default:
-				}
-			}
-		})
-	}
-	begun.Wait()
-	do()
-	close(over)
-	done.Wait()
 }

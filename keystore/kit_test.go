@@ -158,3 +158,11 @@ func failIf(t testing.TB, wrong bool, format string, args ...any) {
 		t.Errorf(format, args...)
 	}
 }
+
+// fatalIf ends the test with what is wrong, if it is.
+func fatalIf(t testing.TB, wrong bool, format string, args ...any) {
+	t.Helper()
+	if wrong {
+		t.Fatalf(format, args...)
+	}
+}

@@ -14,21 +14,6 @@ var newMaster = []byte("the next master secret, of 32 bytes or more")
 // masterTests hold the master secret, and what happens with another one.
 func masterTests() []keystoreTest {
 	return []keystoreTest{
-		{"another master secret does not touch the signing keys", func(t *testing.T, k *keystoreKit) {
-			n := k.node()
-			n.wantKeys("kid1 signing")
-			before := must(n.store.Get(n.ctx(), "signing_keys"))
-			wrong := keystore.New(n.store, newMaster)
-			n.want(errOf(wrong.MaintainSigningKeys(n.ctx(), n.policy)), keystore.ErrWrongSecret)
-			n.want(errOf(wrong.RotateSigningKey(n.ctx(), alice, n.policy)), keystore.ErrWrongSecret)
-			n.want(errOf(wrong.ReplaceSigningKeys(n.ctx(), alice, n.policy)), keystore.ErrWrongSecret)
-			n.want(wrong.ChangeMaster(n.ctx(), alice, newMaster), keystore.ErrWrongSecret)
-			after := must(n.store.Get(n.ctx(), "signing_keys"))
-			if string(before[0]) != string(after[0]) || n.made.Load() != 1 {
-				t.Errorf("the signing keys were changed, or %d were made", n.made.Load())
-			}
-			n.wantEvents("signing_key.added")
-		}},
 		{"the master secret is changed, and everything goes on", func(t *testing.T, k *keystoreKit) {
 			n := k.node()
 			key, secret := n.key("dep1")

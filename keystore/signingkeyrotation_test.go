@@ -168,25 +168,6 @@ func signingKeyTests() []keystoreTest {
 			n.want(errOf(n.RotateSigningKey(n.ctx(), alice, n.policy)), nil)
 			n.wantKeys("kid1 signing", "kid2 announced")
 		}},
-		{"longer tokens are allowed for before they are signed", func(t *testing.T, k *keystoreKit) {
-			n := k.node()
-			n.wantKeys("kid1 signing")
-			n.want(errOf(n.RotateSigningKey(n.ctx(), alice, n.policy)), nil)
-			long := *n
-			long.policy.TokenLifetime = 7 * day
-			for _, key := range long.wantKeys("kid1 signing", "kid2 announced") {
-				failIf(t, key.MaxLifetime != 7*day, "%s allows for %s", key.ID, key.MaxLifetime)
-			}
-			for _, key := range n.wantKeys("kid1 signing", "kid2 announced") { // of another node
-				failIf(t, key.MaxLifetime != 7*day, "%s allows for %s after a node with shorter tokens", key.ID, key.MaxLifetime)
-			}
-			n.clock.Advance(notice)
-			n.wantKeys("kid1 retired", "kid2 signing")
-			n.clock.Advance(7 * day)
-			n.wantKeys("kid1 retired", "kid2 signing")
-			n.clock.Advance(65 * time.Minute)
-			n.wantKeys("kid2 signing")
-		}},
 		{"a key that follows allows for the tokens of the one before", func(t *testing.T, k *keystoreKit) {
 			// Of a node with longer tokens, which may sign with the new key before it maintains the keys.
 			n := k.node()
@@ -328,27 +309,6 @@ func TestMaintenanceIsBounded(t *testing.T) {
 	keys := k.maintain(policy)
 	failIf(t, len(keys) != 16-8, "%d keys are left", len(keys))
 	k.wantStates(k.maintain(policy), "kid15 retired", "kid16 signing")
-}
-
-// A slow Generate is called when a key is needed, and not again because another node was faster.
-func TestKeysAreMadeOnlyWhenNeeded(t *testing.T) {
-	t.Parallel()
-	k := newNode(t)
-	policy := k.policy
-	var wait sync.WaitGroup
-	for range 8 {
-		wait.Go(func() { k.maintain(policy) })
-	}
-	wait.Wait()
-	most := k.made.Load()
-	failIf(t, most > 8, "eight nodes made %d keys", most)
-	for range 10 {
-		k.clock.Advance(day)
-		k.maintain(policy)
-	}
-	if k.made.Load() != most {
-		t.Errorf("%d keys were made of which none was needed", k.made.Load()-most)
-	}
 }
 
 // Two nodes rotate, by hand, at once.

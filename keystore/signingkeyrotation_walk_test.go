@@ -64,9 +64,7 @@ func (w *walk) step() {
 		// Only one who has maintained the keys may sign, and with a token of the policy.
 		for _, key := range keys {
 			if key.State() == keystore.SigningKeySigning {
-				if key.MaxLifetime < policy.TokenLifetime {
-					w.t.Fatalf("%s does not allow for tokens of %s: %+v", key.ID, policy.TokenLifetime, key)
-				}
+				fatalIf(w.t, key.MaxLifetime < policy.TokenLifetime, "%s does not allow for tokens of %s: %+v", key.ID, policy.TokenLifetime, key)
 				if expires := w.clock.Now().Add(policy.TokenLifetime); expires.After(w.expiry[key.ID]) {
 					w.expiry[key.ID] = expires
 				}
@@ -93,15 +91,11 @@ func (w *walk) check(keys []keystore.SigningKey, replaced string) {
 			if (!known && len(w.known) == 0) || key.ID == replaced {
 				w.atOnce = append(w.atOnce, key.ID)
 			}
-			if !slices.Contains(w.atOnce, key.ID) && (!known || key.SignsFrom.Sub(key.CreatedAt) < notice) {
-				w.t.Fatalf("%s signs without notice: %+v", key.ID, key)
-			}
+			fatalIf(w.t, !slices.Contains(w.atOnce, key.ID) && (!known || key.SignsFrom.Sub(key.CreatedAt) < notice), "%s signs without notice: %+v", key.ID, key)
 		case keystore.SigningKeyAnnounced:
 			announced++
 		case keystore.SigningKeyRetired:
-			if !known || key.RetiredAt.Before(key.SignsFrom) {
-				w.t.Fatalf("%s was retired before it signed: %+v", key.ID, key)
-			}
+			fatalIf(w.t, !known || key.RetiredAt.Before(key.SignsFrom), "%s was retired before it signed: %+v", key.ID, key)
 		}
 		if known && (!was.RetiredAt.IsZero() && !was.RetiredAt.Equal(key.RetiredAt) ||
 			!was.SignsFrom.IsZero() && !was.SignsFrom.Equal(key.SignsFrom) ||
@@ -109,16 +103,12 @@ func (w *walk) check(keys []keystore.SigningKey, replaced string) {
 			w.t.Fatalf("%s was %+v and is %+v", key.ID, was, key)
 		}
 	}
-	if len(keys) > 0 && signing != 1 || announced > 1 {
-		w.t.Fatalf("%d keys sign and %d are announced", signing, announced)
-	}
+	fatalIf(w.t, len(keys) > 0 && signing != 1 || announced > 1, "%d keys sign and %d are announced", signing, announced)
 	for id, was := range w.known {
 		if _, left := there[id]; left || replaced != "" {
 			continue
 		}
-		if was.State() == keystore.SigningKeyAnnounced {
-			w.t.Fatalf("%s went without having signed", id)
-		}
+		fatalIf(w.t, was.State() == keystore.SigningKeyAnnounced, "%s went without having signed", id)
 		if now.Before(w.expiry[id].Add(time.Hour)) {
 			w.t.Fatalf("%s went at %s, its last token lives until %s", id, now, w.expiry[id])
 		}

@@ -309,7 +309,7 @@ func TestGapForgetsEverything(t *testing.T) {
 	k.wantReads(1, func() { k.wantKey(key.ID, nil) })
 }
 
-// A node of a newer version leaves events that this one does not know.
+// A node of a newer version leaves events that this one does not know. They may be about anything.
 func TestUnknownEventForgetsEverything(t *testing.T) {
 	t.Parallel()
 	for name, event := range map[string]string{
@@ -320,10 +320,17 @@ func TestUnknownEventForgetsEverything(t *testing.T) {
 			t.Parallel()
 			k := newViewKit(t)
 			key, _ := k.key()
-			k.wantKey(key.ID, nil)
+			ask := func() {
+				k.wantKey(key.ID, nil)
+				ok(t, errOf(k.Cutoff(k.ctx(), maxAge)))
+				ok(t, errOf(k.TokenRevoked(k.ctx(), "jti", maxAge)))
+				failIf(t, errOf(k.Member(k.ctx(), "dep1", "bob", maxAge)) == nil, "bob is a member")
+			}
+			k.wantReads(4, ask)
+			k.wantReads(0, ask)
 			ok(t, k.store.Apply(k.ctx(), keystore.Change{Event: []byte(event)}))
 			k.caughtUp()
-			k.wantReads(1, func() { k.wantKey(key.ID, nil) })
+			k.wantReads(4, ask)
 		})
 	}
 }

@@ -71,44 +71,33 @@ func revokeOne(k *viewKit, node *keystore.Keystore, key string) error {
 	return node.RevokeToken(k.ctx(), by, keystore.RevokedToken{ID: "jti", KeyID: key, ExpiresAt: time.Now().Add(time.Hour)})
 }
 
+// What a node revokes itself it knows at once, and what others do by the log.
 func TestViewForgetsWhatIsKnownOfTokens(t *testing.T) {
 	t.Parallel()
 	for name, test := range tokenEnds {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			k := newViewKit(t)
-			key, _ := k.key()
-			want := func(want uint64) {
-				t.Helper()
-				for range 3 {
-					if got, err := test.said(k, key.ID); got != want || err != nil {
-						t.Errorf("the view says %d, error %v, want %d", got, err, want)
+		for _, own := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, own %t", name, own), func(t *testing.T) {
+				t.Parallel()
+				k := newViewKit(t)
+				key, _ := k.key()
+				want := func(want uint64) {
+					t.Helper()
+					for range 3 {
+						got, err := test.said(k, key.ID)
+						failIf(t, got != want || err != nil, "the view says %d, error %v, want %d", got, err, want)
 					}
 				}
-			}
-			k.wantReads(1, func() { want(0) })
-			ok(t, test.end(k, k.other, key.ID))
-			k.caughtUp()
-			k.wantReads(1, func() { want(1) })
-		})
-	}
-}
-
-// What a node revokes itself it knows at once.
-func TestViewKnowsOwnRevocationsBeforeTheyReturn(t *testing.T) {
-	t.Parallel()
-	for name, test := range tokenEnds {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			k := newViewKit(t)
-			key, _ := k.key()
-			for _, want := range []uint64{0, 1} {
-				if got, err := test.said(k, key.ID); got != want || err != nil {
-					t.Fatalf("the view says %d, error %v, want %d", got, err, want)
+				k.wantReads(1, func() { want(0) })
+				if own {
+					ok(t, test.end(k, k.own, key.ID))
+					want(1)
+					return
 				}
-				ok(t, test.end(k, k.own, key.ID))
-			}
-		})
+				ok(t, test.end(k, k.other, key.ID))
+				k.caughtUp()
+				k.wantReads(1, func() { want(1) })
+			})
+		}
 	}
 }
 
@@ -167,25 +156,6 @@ func TestTokenEventsForgetNoMoreThanTheyMust(t *testing.T) {
 	ok(t, k.other.ChangeMaster(k.ctx(), by, append([]byte("new "), master...)))
 	k.caughtUp()
 	k.wantReads(0, ask)
-}
-
-// An event of a newer version may be about tokens too.
-func TestUnknownEventForgetsWhatIsKnownOfTokens(t *testing.T) {
-	t.Parallel()
-	k := newViewKit(t)
-	ask := func() {
-		if _, err := k.Cutoff(k.ctx(), maxAge); err != nil {
-			t.Error(err)
-		}
-		if _, err := k.TokenRevoked(k.ctx(), "jti", maxAge); err != nil {
-			t.Error(err)
-		}
-	}
-	k.wantReads(2, ask)
-	k.wantReads(0, ask)
-	ok(t, k.store.Apply(k.ctx(), keystore.Change{Event: []byte(`{"kind":"tokens.frozen"}`)}))
-	k.caughtUp()
-	k.wantReads(2, ask)
 }
 
 func TestSigningKeyEventsAreHeardOf(t *testing.T) {

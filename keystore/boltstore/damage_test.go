@@ -53,9 +53,7 @@ func TestFileInUse(t *testing.T) {
 	child := exec.Command(self)
 	child.Env = append(os.Environ(), openInChild+"="+path)
 	output, err := child.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, output)
-	}
+	storetest.FatalIf(t, err != nil, "%v: %s", err, output)
 	quick, message, _ := strings.Cut(string(output), "\n")
 	check("another process", quick == "true", message)
 

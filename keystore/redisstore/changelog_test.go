@@ -114,9 +114,7 @@ func TestGaps(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			server := storetest.StartRedis(t)
-			store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
-			client := raw(t, server)
+			_, store, client := start(t)
 			events(t, store, 3)
 			saved := map[string]string{}
 			for _, key := range []string{logKey, headKey} {
@@ -164,9 +162,7 @@ func rewrite(t *testing.T, client *redis.Client, id func(i int, old string) stri
 // TestFlushWhileWaiting takes all away from under a follower that waits in Redis.
 func TestFlushWhileWaiting(t *testing.T) {
 	t.Parallel()
-	server := storetest.StartRedis(t)
-	store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
-	client := raw(t, server)
+	_, store, client := start(t)
 	events(t, store, 3)
 	at := head(t, store)
 	done := make(chan error, 1)
@@ -186,9 +182,7 @@ func TestFlushWhileWaiting(t *testing.T) {
 
 func TestBadHead(t *testing.T) {
 	t.Parallel()
-	server := storetest.StartRedis(t)
-	store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
-	client := raw(t, server)
+	_, store, client := start(t)
 	for _, bad := range []string{"", "x", "1", "1 2", "x 1-1 a", "0 1-1 a", " "} {
 		client.Set(t.Context(), headKey, bad, 0)
 		_, headErr := store.Head(t.Context())
@@ -273,8 +267,7 @@ func TestSmallPool(t *testing.T) {
 // TestIdleFollower counts what a follower costs where nothing changes.
 func TestIdleFollower(t *testing.T) {
 	t.Parallel()
-	server := storetest.StartRedis(t)
-	store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
+	server, store, _ := start(t)
 	at := head(t, store)
 	client := raw(t, server)
 	processed := func() (n int) {

@@ -202,8 +202,7 @@ func TestRefusedWrites(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			server := storetest.StartRedis(t)
-			store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
+			server, store, _ := start(t)
 			apply(t, store, keystore.Change{Steps: []keystore.Step{put("old", "value")}})
 			client := raw(t, server)
 			storetest.OK(t, client.Do(t.Context(), tt.setup...).Err())
@@ -233,9 +232,7 @@ func TestRefusedWrites(t *testing.T) {
 
 func TestReadErrors(t *testing.T) {
 	t.Parallel()
-	server := storetest.StartRedis(t)
-	store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
-	client := raw(t, server)
+	_, store, client := start(t)
 	for _, key := range []string{"{deployment_keys}:r:a", "{deployment_keys}:i:i", "{deployment_keys}:log"} {
 		storetest.OK(t, client.RPush(t.Context(), key, "x").Err())
 	}
@@ -251,8 +248,7 @@ func TestReadErrors(t *testing.T) {
 // TestRemoveFromEachIsWhole has an index among many that is none: nothing is taken out of the others.
 func TestRemoveFromEachIsWhole(t *testing.T) {
 	t.Parallel()
-	server := storetest.StartRedis(t)
-	store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
+	server, store, _ := start(t)
 	apply(t, store, keystore.Change{Steps: []keystore.Step{
 		add("index", "a"), add("index", "b"), add("index", "c"), add("of/a", "m"), add("of/c", "m"),
 	}})

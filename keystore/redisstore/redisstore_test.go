@@ -37,6 +37,13 @@ func raw(t testing.TB, server *storetest.Redis) *redis.Client {
 	return client
 }
 
+// start runs a Redis, with a store in it and a client of the test's own.
+func start(t testing.TB) (*storetest.Redis, *redisstore.Store, *redis.Client) {
+	t.Helper()
+	server := storetest.StartRedis(t)
+	return server, open(t, redisstore.Options{URL: server.URL(), Timeout: patient}), raw(t, server)
+}
+
 func apply(t testing.TB, store keystore.Store, change keystore.Change) {
 	t.Helper()
 	storetest.OK(t, store.Apply(t.Context(), change))
@@ -76,8 +83,7 @@ func TestUnixSocket(t *testing.T) {
 // of this program read, and that they all are in one hash slot.
 func TestLayout(t *testing.T) {
 	t.Parallel()
-	server := storetest.StartRedis(t)
-	store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
+	server, store, _ := start(t)
 	apply(t, store, keystore.Change{
 		Steps: []keystore.Step{put("name", "value"), add("index", "member")},
 		Event: []byte("event"),
@@ -91,9 +97,7 @@ func TestLayout(t *testing.T) {
 	want := []string{"{deployment_keys}:head", "{deployment_keys}:i:index", "{deployment_keys}:log", "{deployment_keys}:r:name"}
 	storetest.FailIf(t, !slices.Equal(keys, want), "keys are %q, want %q", keys, want)
 	entries, err := client.XRange(t.Context(), "{deployment_keys}:log", "-", "+").Result()
-	if err != nil || len(entries) != 1 || entries[0].Values["seq"] != "1" || entries[0].Values["event"] != "event" {
-		t.Fatalf("stream is %v, %v", entries, err)
-	}
+	storetest.FatalIf(t, err != nil || len(entries) != 1 || entries[0].Values["seq"] != "1" || entries[0].Values["event"] != "event", "stream is %v, %v", entries, err)
 	head := client.Get(t.Context(), "{deployment_keys}:head").Val()
 	if want := fmt.Sprintf("1 %s %s", entries[0].ID, entries[0].Values["mark"]); head != want || entries[0].Values["after"] != "0" {
 		t.Errorf("head is %q, want %q", head, want)
@@ -183,9 +187,7 @@ func TestLogFindsItsPlace(t *testing.T) {
 				t.Fatalf("Log(%d, %d) has %d entries, want %d", after, limit, len(entries), want)
 			}
 			for i, entry := range entries {
-				if entry.Seq != uint64(after+1+i) || string(entry.Event) != fmt.Sprintf("e%d", after+1+i) {
-					t.Fatalf("Log(%d, %d)[%d] is number %d", after, limit, i, entry.Seq)
-				}
+				storetest.FatalIf(t, entry.Seq != uint64(after+1+i) || string(entry.Event) != fmt.Sprintf("e%d", after+1+i), "Log(%d, %d)[%d] is number %d", after, limit, i, entry.Seq)
 			}
 		}
 	}
@@ -194,9 +196,7 @@ func TestLogFindsItsPlace(t *testing.T) {
 // TestNoScript has a Redis that forgot the scripts.
 func TestNoScript(t *testing.T) {
 	t.Parallel()
-	server := storetest.StartRedis(t)
-	store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
-	client := raw(t, server)
+	_, store, client := start(t)
 	for i := 1; i <= 3; i++ {
 		apply(t, store, keystore.Change{Event: fmt.Appendf(nil, "e%d", i)})
 		storetest.OK(t, client.ScriptFlush(t.Context()).Err())
@@ -212,8 +212,7 @@ func TestNoScript(t *testing.T) {
 // space, and none is run once for each member.
 func TestNothingScans(t *testing.T) {
 	t.Parallel()
-	server := storetest.StartRedis(t)
-	store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
+	server, store, _ := start(t)
 	var steps []keystore.Step
 	for i := range 3000 {
 		steps = append(steps, add("index", fmt.Sprintf("m%d", i)))
@@ -245,9 +244,7 @@ func BenchmarkStore(b *testing.B) {
 
 // BenchmarkLog reads a page of 50 somewhere in a full log.
 func BenchmarkLog(b *testing.B) {
-	server := storetest.StartRedis(b)
-	store := open(b, redisstore.Options{URL: server.URL(), Timeout: patient})
-	client := raw(b, server)
+	_, store, client := start(b)
 	const n = keystore.MaxLogEntries
 	for from := 0; from < n; from += 1000 {
 		if _, err := client.Pipelined(b.Context(), func(pipe redis.Pipeliner) error {

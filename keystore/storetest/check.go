@@ -28,3 +28,11 @@ func FailIf(t testing.TB, wrong bool, format string, args ...any) {
 		t.Errorf(format, args...)
 	}
 }
+
+// FatalIf ends the test with what is wrong, if it is.
+func FatalIf(t testing.TB, wrong bool, format string, args ...any) {
+	t.Helper()
+	if wrong {
+		t.Fatalf(format, args...)
+	}
+}

@@ -33,8 +33,6 @@ func timeTests() []test {
 func (k *kit) time() time.Time {
 	k.t.Helper()
 	got, err := k.Time(k.t.Context())
-	if err != nil {
-		k.t.Fatalf("Time: %v", err)
-	}
+	FatalIf(k.t, err != nil, "Time: %v", err)
 	return got
 }
