@@ -58,10 +58,7 @@ func TestParseAllowedIPs(t *testing.T) {
 
 func TestAllowedIPsAllow(t *testing.T) {
 	t.Parallel()
-	list, err := keystore.ParseAllowedIPs([]string{"10.0.0.0/8", "192.0.2.7", "2001:db8::/32", "fe80::/10"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	list := must(keystore.ParseAllowedIPs([]string{"10.0.0.0/8", "192.0.2.7", "2001:db8::/32", "fe80::/10"}))
 	for text, want := range map[string]bool{
 		"10.0.0.0": true, "10.255.255.255": true, "11.0.0.0": false, "9.255.255.255": false,
 		"192.0.2.7": true, "192.0.2.8": false, "::ffff:192.0.2.7": true, "::ffff:192.0.2.8": false, "::192.0.2.7": false,
@@ -71,9 +68,7 @@ func TestAllowedIPsAllow(t *testing.T) {
 			t.Errorf("%s is allowed: %t, want %t", text, got, want)
 		}
 	}
-	if list.Allow(netip.Addr{}) || !keystore.AllowedIPs(nil).Allow(netip.Addr{}) {
-		t.Error("no address is allowed where all are, and nowhere else")
-	}
+	failIf(t, list.Allow(netip.Addr{}) || !keystore.AllowedIPs(nil).Allow(netip.Addr{}), "no address is allowed where all are, and nowhere else")
 }
 
 func TestParseExpiry(t *testing.T) {

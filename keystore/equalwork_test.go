@@ -91,9 +91,7 @@ func neverMade() string {
 // refuse wants credentials to be refused, in the words that are the same for all.
 func (k *viewKit) refuse(c refusedCredential) {
 	_, _, err := k.Authenticate(k.ctx(), c.id, c.secret, maxAge)
-	if !errors.Is(err, keystore.ErrCredentials) || err.Error() != keystore.ErrCredentials.Error() {
-		k.t.Errorf("error %v, want %v", err, keystore.ErrCredentials)
-	}
+	failIf(k.t, !errors.Is(err, keystore.ErrCredentials) || err.Error() != keystore.ErrCredentials.Error(), "error %v, want %v", err, keystore.ErrCredentials)
 }
 
 // The time of a refusal must not tell what was wrong, so all take the same work: where the key is known, none asks the store,
@@ -135,12 +133,8 @@ func TestDeletedDeploymentLeavesWhatIsKnownOfOtherDeletedKeys(t *testing.T) {
 	t.Parallel()
 	k := newViewKit(t)
 	deleted, _ := k.key()
-	if err := k.other.DeleteKey(k.ctx(), by, "dep1", deleted.ID); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := k.other.CreateDeployment(k.ctx(), by, keystore.Deployment{ID: "gone", Name: "x"}); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, k.other.DeleteKey(k.ctx(), by, "dep1", deleted.ID))
+	ok(t, errOf(k.other.CreateDeployment(k.ctx(), by, keystore.Deployment{ID: "gone", Name: "x"})))
 	ofGone, _, err := k.other.CreateKey(k.ctx(), by, keystore.Key{DeploymentID: "gone", Name: "k"})
 	if err != nil {
 		t.Fatal(err)
@@ -148,9 +142,7 @@ func TestDeletedDeploymentLeavesWhatIsKnownOfOtherDeletedKeys(t *testing.T) {
 	k.caughtUp()
 	k.wantKey(deleted.ID, keystore.ErrNotFound)
 	k.wantKey(ofGone.ID, nil)
-	if err := k.other.DeleteDeployment(k.ctx(), by, "gone"); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, k.other.DeleteDeployment(k.ctx(), by, "gone"))
 	k.caughtUp()
 	k.wantReads(0, func() { k.wantKey(deleted.ID, keystore.ErrNotFound) })
 	k.wantReads(1, func() { k.wantKey(ofGone.ID, keystore.ErrNotFound) })

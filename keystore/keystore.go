@@ -64,7 +64,7 @@ func Initialized(ctx context.Context, store Store) (bool, error) {
 	return err == nil && records[0] != nil, err
 }
 
-// Close closes the store. Calls that are under way are finished first.
+// Close is [Store.Close].
 func (k *Keystore) Close() error { return k.store.Close() }
 
 func (k *Keystore) open(ctx context.Context) (*vault, error) {

@@ -18,7 +18,7 @@ func TestSigningKeysWalk(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			w := &walk{rotationKit: newRotationKit(t), random: rand.New(rand.NewPCG(seed, 1)), known: map[string]keystore.SigningKey{}, expiry: map[string]time.Time{}}
+			w := &walk{nodeKit: newNode(t), random: rand.New(rand.NewPCG(seed, 1)), known: map[string]keystore.SigningKey{}, expiry: map[string]time.Time{}}
 			for range 250 {
 				w.step()
 			}
@@ -27,7 +27,7 @@ func TestSigningKeysWalk(t *testing.T) {
 }
 
 type walk struct {
-	*rotationKit
+	*nodeKit
 	random *rand.Rand
 	known  map[string]keystore.SigningKey // as they were after the last step
 	expiry map[string]time.Time           // of the last token of each key
@@ -36,7 +36,7 @@ type walk struct {
 
 func (w *walk) step() {
 	w.t.Helper()
-	policy := w.policy()
+	policy := w.policy
 	policy.Algorithm = []string{"ES256", "ES256", "RS256"}[w.random.IntN(3)]
 	policy.TokenLifetime = []time.Duration{time.Hour, day, 3 * day}[w.random.IntN(3)]
 	policy.RotateEvery = []time.Duration{0, 0, 2 * time.Hour, 2 * day}[w.random.IntN(4)]
@@ -44,10 +44,7 @@ func (w *walk) step() {
 	var keys []keystore.SigningKey
 	switch action := w.random.IntN(20); {
 	case action == 0:
-		key, err := w.ReplaceSigningKeys(w.t.Context(), by, policy)
-		if err != nil {
-			w.t.Fatal(err)
-		}
+		key := must(w.ReplaceSigningKeys(w.t.Context(), by, policy))
 		replaced = key.ID
 	case action < 4:
 		if _, err := w.RotateSigningKey(w.t.Context(), by, policy); err != nil && !errors.Is(err, keystore.ErrExists) {
@@ -61,18 +58,13 @@ func (w *walk) step() {
 		keys = w.maintain(policy)
 	}
 	maintained := keys != nil
-	keys, err := w.SigningKeys(w.t.Context())
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	keys = must(w.SigningKeys(w.t.Context()))
 	w.check(keys, replaced)
 	if maintained {
 		// Only one who has maintained the keys may sign, and with a token of the policy.
 		for _, key := range keys {
 			if key.State() == keystore.SigningKeySigning {
-				if key.MaxLifetime < policy.TokenLifetime {
-					w.t.Fatalf("%s does not allow for tokens of %s: %+v", key.ID, policy.TokenLifetime, key)
-				}
+				fatalIf(w.t, key.MaxLifetime < policy.TokenLifetime, "%s does not allow for tokens of %s: %+v", key.ID, policy.TokenLifetime, key)
 				if expires := w.clock.Now().Add(policy.TokenLifetime); expires.After(w.expiry[key.ID]) {
 					w.expiry[key.ID] = expires
 				}
@@ -99,15 +91,11 @@ func (w *walk) check(keys []keystore.SigningKey, replaced string) {
 			if (!known && len(w.known) == 0) || key.ID == replaced {
 				w.atOnce = append(w.atOnce, key.ID)
 			}
-			if !slices.Contains(w.atOnce, key.ID) && (!known || key.SignsFrom.Sub(key.CreatedAt) < notice) {
-				w.t.Fatalf("%s signs without notice: %+v", key.ID, key)
-			}
+			fatalIf(w.t, !slices.Contains(w.atOnce, key.ID) && (!known || key.SignsFrom.Sub(key.CreatedAt) < notice), "%s signs without notice: %+v", key.ID, key)
 		case keystore.SigningKeyAnnounced:
 			announced++
 		case keystore.SigningKeyRetired:
-			if !known || key.RetiredAt.Before(key.SignsFrom) {
-				w.t.Fatalf("%s was retired before it signed: %+v", key.ID, key)
-			}
+			fatalIf(w.t, !known || key.RetiredAt.Before(key.SignsFrom), "%s was retired before it signed: %+v", key.ID, key)
 		}
 		if known && (!was.RetiredAt.IsZero() && !was.RetiredAt.Equal(key.RetiredAt) ||
 			!was.SignsFrom.IsZero() && !was.SignsFrom.Equal(key.SignsFrom) ||
@@ -115,16 +103,12 @@ func (w *walk) check(keys []keystore.SigningKey, replaced string) {
 			w.t.Fatalf("%s was %+v and is %+v", key.ID, was, key)
 		}
 	}
-	if len(keys) > 0 && signing != 1 || announced > 1 {
-		w.t.Fatalf("%d keys sign and %d are announced", signing, announced)
-	}
+	fatalIf(w.t, len(keys) > 0 && signing != 1 || announced > 1, "%d keys sign and %d are announced", signing, announced)
 	for id, was := range w.known {
 		if _, left := there[id]; left || replaced != "" {
 			continue
 		}
-		if was.State() == keystore.SigningKeyAnnounced {
-			w.t.Fatalf("%s went without having signed", id)
-		}
+		fatalIf(w.t, was.State() == keystore.SigningKeyAnnounced, "%s went without having signed", id)
 		if now.Before(w.expiry[id].Add(time.Hour)) {
 			w.t.Fatalf("%s went at %s, its last token lives until %s", id, now, w.expiry[id])
 		}

@@ -44,7 +44,8 @@ type Store interface {
 
 	ChangeLog
 
-	// Close ends the store. Calls that are under way are finished first.
+	// Close ends the store. It waits for calls that are under way, each of which has a deadline. The error
+	// wraps ErrUnavailable when one does not end all the same.
 	Close() error
 }
 

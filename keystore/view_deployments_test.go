@@ -14,22 +14,16 @@ func TestDeletesOfOtherDeploymentsDoNotDelayReads(t *testing.T) {
 	t.Parallel()
 	k := newViewKit(t)
 	key, _ := k.key()
-	if _, err := k.other.PutMember(k.ctx(), by, "dep1", "bob", keystore.RoleViewer); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, errOf(k.other.PutMember(k.ctx(), by, "dep1", "bob", keystore.RoleViewer)))
 	const others = 50
 	for i := range others {
-		if _, err := k.other.CreateDeployment(k.ctx(), by, keystore.Deployment{ID: fmt.Sprintf("other%d", i), Name: "x"}); err != nil {
-			t.Fatal(err)
-		}
+		ok(t, errOf(k.other.CreateDeployment(k.ctx(), by, keystore.Deployment{ID: fmt.Sprintf("other%d", i), Name: "x"})))
 	}
 	k.caughtUp()
 	ofKey, keyAnswered := k.holdRead(k.ctx(), key.ID)
 	k.wantReads(1, func() { // of the question that comes after the deletes
 		for i := range others {
-			if err := k.other.DeleteDeployment(k.ctx(), by, fmt.Sprintf("other%d", i)); err != nil {
-				t.Fatal(err)
-			}
+			ok(t, k.other.DeleteDeployment(k.ctx(), by, fmt.Sprintf("other%d", i)))
 		}
 		k.caughtUp()
 		k.wantKey(key.ID, nil)
@@ -44,9 +38,7 @@ func TestDeletesOfOtherDeploymentsDoNotDelayReads(t *testing.T) {
 func TestDeleteDropsItsOwnEntries(t *testing.T) {
 	t.Parallel()
 	k := newViewKit(t)
-	if _, err := k.other.CreateDeployment(k.ctx(), by, keystore.Deployment{ID: "dep2", Name: "x"}); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, errOf(k.other.CreateDeployment(k.ctx(), by, keystore.Deployment{ID: "dep2", Name: "x"})))
 	key, _ := k.key()
 	member := func(want error) {
 		t.Helper()
@@ -54,23 +46,17 @@ func TestDeleteDropsItsOwnEntries(t *testing.T) {
 			t.Errorf("member: %v, want %v", err, want)
 		}
 	}
-	if _, err := k.other.PutMember(k.ctx(), by, "dep1", "bob", keystore.RoleViewer); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, errOf(k.other.PutMember(k.ctx(), by, "dep1", "bob", keystore.RoleViewer)))
 	k.caughtUp()
 	k.wantKey(key.ID, nil)
 	member(nil)
-	if err := k.other.DeleteDeployment(k.ctx(), by, "dep2"); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, k.other.DeleteDeployment(k.ctx(), by, "dep2"))
 	k.caughtUp()
 	k.wantReads(0, func() {
 		k.wantKey(key.ID, nil)
 		member(nil)
 	})
-	if err := k.other.DeleteDeployment(k.ctx(), by, "dep1"); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, k.other.DeleteDeployment(k.ctx(), by, "dep1"))
 	k.caughtUp()
 	k.wantReads(2, func() {
 		k.wantKey(key.ID, keystore.ErrNotFound)
@@ -101,13 +87,9 @@ func TestMadeUpDeploymentsOfAUserCostOneRead(t *testing.T) {
 	}
 
 	// A membership counts at once, on the node that made it and on others, and the others are as cheap.
-	if _, err := k.own.PutMember(k.ctx(), by, "dep1", "bob", keystore.RoleViewer); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, errOf(k.own.PutMember(k.ctx(), by, "dep1", "bob", keystore.RoleViewer)))
 	role("dep1", nil)
-	if _, err := k.other.CreateDeployment(k.ctx(), by, keystore.Deployment{ID: "dep2", Name: "x"}); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, errOf(k.other.CreateDeployment(k.ctx(), by, keystore.Deployment{ID: "dep2", Name: "x"})))
 	if _, err := k.other.PutMember(k.ctx(), by, "dep2", "bob", keystore.RoleViewer); err != nil {
 		t.Fatal(err)
 	}
@@ -124,9 +106,7 @@ func TestMadeUpDeploymentsOfAUserCostOneRead(t *testing.T) {
 func TestUserOfManyDeployments(t *testing.T) {
 	t.Parallel()
 	k := newViewKit(t)
-	if _, err := k.other.CreateDeployment(k.ctx(), by, keystore.Deployment{ID: "zz", Name: "x"}); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, errOf(k.other.CreateDeployment(k.ctx(), by, keystore.Deployment{ID: "zz", Name: "x"})))
 	if _, err := k.other.PutMember(k.ctx(), by, "zz", "bob", keystore.RoleViewer); err != nil {
 		t.Fatal(err)
 	}
@@ -135,14 +115,10 @@ func TestUserOfManyDeployments(t *testing.T) {
 	for i := range 25_000 {
 		change.Steps = append(change.Steps, keystore.Step{Kind: keystore.AddMember, Name: "memberships/Ym9i", Member: fmt.Sprintf("d%05d", i)})
 	}
-	if err := k.store.Apply(k.ctx(), change); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, k.store.Apply(k.ctx(), change))
 	k.wantReads(4, func() { // three pages, and the record
 		member, err := k.Member(k.ctx(), "zz", "bob", maxAge)
-		if err != nil || member.Role != keystore.RoleViewer {
-			t.Errorf("%+v, %v", member, err)
-		}
+		failIf(t, err != nil || member.Role != keystore.RoleViewer, "%+v, %v", member, err)
 	})
 	for _, deployment := range []string{"d00000", "d24999", "d25000", strings.Repeat("d", 63)} {
 		if _, err := k.Member(k.ctx(), deployment, "bob", maxAge); !errors.Is(err, keystore.ErrNotFound) {

@@ -61,9 +61,7 @@ func TestViewEndsRememberedKeysInTime(t *testing.T) {
 	}
 	k.caughtUp()
 	want("in the overlap", second, nil)
-	if err := k.other.EndPreviousSecret(k.ctx(), by, "dep1", key.ID); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, k.other.EndPreviousSecret(k.ctx(), by, "dep1", key.ID))
 	k.caughtUp()
 	want("after its early end", second, keystore.ErrCredentials)
 }

@@ -71,48 +71,33 @@ func revokeOne(k *viewKit, node *keystore.Keystore, key string) error {
 	return node.RevokeToken(k.ctx(), by, keystore.RevokedToken{ID: "jti", KeyID: key, ExpiresAt: time.Now().Add(time.Hour)})
 }
 
+// What a node revokes itself it knows at once, and what others do by the log.
 func TestViewForgetsWhatIsKnownOfTokens(t *testing.T) {
 	t.Parallel()
 	for name, test := range tokenEnds {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			k := newViewKit(t)
-			key, _ := k.key()
-			want := func(want uint64) {
-				t.Helper()
-				for range 3 {
-					if got, err := test.said(k, key.ID); got != want || err != nil {
-						t.Errorf("the view says %d, error %v, want %d", got, err, want)
+		for _, own := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, own %t", name, own), func(t *testing.T) {
+				t.Parallel()
+				k := newViewKit(t)
+				key, _ := k.key()
+				want := func(want uint64) {
+					t.Helper()
+					for range 3 {
+						got, err := test.said(k, key.ID)
+						failIf(t, got != want || err != nil, "the view says %d, error %v, want %d", got, err, want)
 					}
 				}
-			}
-			k.wantReads(1, func() { want(0) })
-			if err := test.end(k, k.other, key.ID); err != nil {
-				t.Fatal(err)
-			}
-			k.caughtUp()
-			k.wantReads(1, func() { want(1) })
-		})
-	}
-}
-
-// What a node revokes itself it knows at once.
-func TestViewKnowsOwnRevocationsBeforeTheyReturn(t *testing.T) {
-	t.Parallel()
-	for name, test := range tokenEnds {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			k := newViewKit(t)
-			key, _ := k.key()
-			for _, want := range []uint64{0, 1} {
-				if got, err := test.said(k, key.ID); got != want || err != nil {
-					t.Fatalf("the view says %d, error %v, want %d", got, err, want)
+				k.wantReads(1, func() { want(0) })
+				if own {
+					ok(t, test.end(k, k.own, key.ID))
+					want(1)
+					return
 				}
-				if err := test.end(k, k.own, key.ID); err != nil {
-					t.Fatal(err)
-				}
-			}
-		})
+				ok(t, test.end(k, k.other, key.ID))
+				k.caughtUp()
+				k.wantReads(1, func() { want(1) })
+			})
+		}
 	}
 }
 
@@ -129,9 +114,7 @@ func TestStaleFillDoesNotRevive(t *testing.T) {
 				said, err = test.said(k, key.ID)
 				return err
 			})
-			if err := test.end(k, k.other, key.ID); err != nil {
-				t.Fatal(err)
-			}
+			ok(t, test.end(k, k.other, key.ID))
 			k.caughtUp()
 			want := func() {
 				t.Helper()
@@ -170,40 +153,16 @@ func TestTokenEventsForgetNoMoreThanTheyMust(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 	}
-	if err := k.other.ChangeMaster(k.ctx(), by, append([]byte("new "), master...)); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, k.other.ChangeMaster(k.ctx(), by, append([]byte("new "), master...)))
 	k.caughtUp()
 	k.wantReads(0, ask)
-}
-
-// An event of a newer version may be about tokens too.
-func TestUnknownEventForgetsWhatIsKnownOfTokens(t *testing.T) {
-	t.Parallel()
-	k := newViewKit(t)
-	ask := func() {
-		if _, err := k.Cutoff(k.ctx(), maxAge); err != nil {
-			t.Error(err)
-		}
-		if _, err := k.TokenRevoked(k.ctx(), "jti", maxAge); err != nil {
-			t.Error(err)
-		}
-	}
-	k.wantReads(2, ask)
-	k.wantReads(0, ask)
-	if err := k.store.Apply(k.ctx(), keystore.Change{Event: []byte(`{"kind":"tokens.frozen"}`)}); err != nil {
-		t.Fatal(err)
-	}
-	k.caughtUp()
-	k.wantReads(2, ask)
 }
 
 func TestSigningKeyEventsAreHeardOf(t *testing.T) {
 	t.Parallel()
 	k := newViewKit(t)
-	clock := storetest.NewClock(k.store, start)
-	node := &rotationKit{t: t, clock: clock, Keystore: clock.Keystore(master)}
-	policy := node.policy()
+	node := (&keystoreKit{t: t, store: k.store}).node()
+	policy, clock := node.policy, node.clock
 	version := k.SigningKeysVersion()
 	heard := func(what string) {
 		t.Helper()
@@ -216,9 +175,7 @@ func TestSigningKeyEventsAreHeardOf(t *testing.T) {
 	}
 	node.maintain(policy)
 	heard("first")
-	if _, err := node.RotateSigningKey(t.Context(), by, policy); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, errOf(node.RotateSigningKey(t.Context(), by, policy)))
 	heard("announced")
 	clock.Advance(notice)
 	node.maintain(policy)
@@ -226,9 +183,7 @@ func TestSigningKeyEventsAreHeardOf(t *testing.T) {
 	clock.Advance(2 * day)
 	node.maintain(policy)
 	heard("removed")
-	if _, err := node.ReplaceSigningKeys(t.Context(), by, policy); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, errOf(node.ReplaceSigningKeys(t.Context(), by, policy)))
 	heard("replaced")
 	if stats := k.Stats(); stats.Gaps != 0 {
 		t.Errorf("stats %+v", stats)
@@ -246,17 +201,13 @@ func TestViewOfRevokedTokensIsBounded(t *testing.T) {
 			}
 		}
 	})
-	if _, err := k.TokenRevoked(k.ctx(), "jti", maxAge); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, errOf(k.TokenRevoked(k.ctx(), "jti", maxAge)))
 	if stats := k.Stats(); stats.Revoked != 1 {
 		t.Errorf("stats %+v", stats)
 	}
 	k.Resize(10)
 	for i := range 100 {
-		if _, err := k.TokenRevoked(k.ctx(), fmt.Sprint(i), maxAge); err != nil {
-			t.Fatal(err)
-		}
+		ok(t, errOf(k.TokenRevoked(k.ctx(), fmt.Sprint(i), maxAge)))
 	}
 	storetest.Poll(t, 30*time.Second, "the view to shrink to 10 tokens", func() bool { return k.Stats().Revoked <= 10 })
 }

@@ -3,7 +3,6 @@ package keystore_test
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/deploymentkeys/gateway/keystore"
-	"github.com/deploymentkeys/gateway/keystore/boltstore"
 	"github.com/deploymentkeys/gateway/keystore/storetest"
 )
 
@@ -77,22 +75,12 @@ var by = keystore.Caller{Name: "test"}
 
 func newViewKit(t testing.TB) *viewKit {
 	t.Helper()
-	store, err := boltstore.Open(filepath.Join(t.TempDir(), "keys.db"), boltstore.Options{Timeout: 10 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := openStore(t)
 	k := &viewKit{t: t, store: &faulty{Store: store}, clock: new(clock)}
 	k.own, k.other = keystore.New(k.store, master), keystore.New(store, master)
-	if _, err := k.other.CreateDeployment(t.Context(), by, keystore.Deployment{ID: "dep1", Name: "x"}); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, errOf(k.other.CreateDeployment(t.Context(), by, keystore.Deployment{ID: "dep1", Name: "x"})))
 	k.View = keystore.NewView(k.own, keystore.ViewOptions{Now: k.clock.now})
-	t.Cleanup(func() {
-		k.View.Close()
-		if err := k.own.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { k.View.Close() })
 	k.caughtUp()
 	return k
 }
@@ -102,10 +90,7 @@ func (k *viewKit) ctx() context.Context { return k.t.Context() }
 // caughtUp waits until the view has heard of every change.
 func (k *viewKit) caughtUp() {
 	k.t.Helper()
-	head, err := k.store.Head(k.ctx())
-	if err != nil {
-		k.t.Fatal(err)
-	}
+	head := must(k.store.Head(k.ctx()))
 	storetest.Poll(k.t, 30*time.Second, "the view to hear of all changes", func() bool {
 		stats := k.Stats()
 		return stats.Heard && stats.Seq >= head.Seq
@@ -126,9 +111,7 @@ func (k *viewKit) key() (keystore.Key, string) {
 func (k *viewKit) wantKey(id string, want error) {
 	k.t.Helper()
 	key, err := k.Key(k.ctx(), id, maxAge)
-	if (want == nil) != (err == nil) || !errors.Is(err, want) || (err == nil && key.ID != id) {
-		k.t.Errorf("key %v, error %v, want error %v", key, err, want)
-	}
+	failIf(k.t, (want == nil) != (err == nil) || !errors.Is(err, want) || (err == nil && key.ID != id), "key %v, error %v, want error %v", key, err, want)
 }
 
 // wantReads wants so many reads of the store from what do does.

@@ -20,11 +20,8 @@ const trimBatch = 100
 // Apply implements [keystore.Store]. It returns when the change is synced to the disk. A change
 // that is not through at the deadline is not given up by the disk: it may still be made.
 func (s *Store) Apply(ctx context.Context, change keystore.Change) error {
-	if _, bounded := ctx.Deadline(); !bounded {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.timeout)
-		defer cancel()
-	}
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
@@ -34,21 +31,12 @@ func (s *Store) Apply(ctx context.Context, change keystore.Change) error {
 		s.calls.Done()
 		return s.unavailable(ctx.Err())
 	}
-	// A stalled disk cannot be interrupted, only left behind. The transaction then still reads
-	// the change, so it gets a copy of what the caller may reuse.
+	// A transaction that is left behind still reads the change, so it gets a copy of what the caller may reuse.
 	change = clone(change)
-	done := make(chan error, 1)
-	go func() {
-		defer s.calls.Done()
+	return s.wait(ctx, func() error {
 		defer func() { <-s.turn }()
-		done <- s.update(change)
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return s.unavailable(ctx.Err())
-	}
+		return s.update(change)
+	})
 }
 
 // update makes a change in one transaction.

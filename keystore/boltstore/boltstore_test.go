@@ -20,10 +20,7 @@ const patient = 30 * time.Second
 
 func open(t testing.TB, path string, opts boltstore.Options) *boltstore.Store {
 	t.Helper()
-	store, err := boltstore.Open(path, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := storetest.Must(boltstore.Open(path, opts))
 	t.Cleanup(func() {
 		if err := store.Close(); err != nil {
 			t.Errorf("Close: %v", err)
@@ -34,9 +31,7 @@ func open(t testing.TB, path string, opts boltstore.Options) *boltstore.Store {
 
 func apply(t testing.TB, store keystore.Store, change keystore.Change) {
 	t.Helper()
-	if err := store.Apply(t.Context(), change); err != nil {
-		t.Fatal(err)
-	}
+	storetest.OK(t, store.Apply(t.Context(), change))
 }
 
 func put(name, value string) keystore.Step {
@@ -62,23 +57,15 @@ func TestReopen(t *testing.T) {
 		},
 		Event: []byte("one"),
 	})
-	if err := first.Close(); err != nil {
-		t.Fatal(err)
-	}
+	storetest.OK(t, first.Close())
 
 	second := open(t, path, boltstore.Options{Timeout: patient})
 	values, err := second.Get(t.Context(), "a", "empty", "none")
-	if err != nil || string(values[0]) != "value\x00\xff" || values[1] == nil || values[2] != nil {
-		t.Errorf("Get = %q, %v", values, err)
-	}
+	storetest.FailIf(t, err != nil || string(values[0]) != "value\x00\xff" || values[1] == nil || values[2] != nil, "Get = %q, %v", values, err)
 	members, err := second.Members(t.Context(), "index", "", 10)
-	if err != nil || !slices.Equal(members, []string{"m1", "m2"}) {
-		t.Errorf("Members = %q, %v", members, err)
-	}
+	storetest.FailIf(t, err != nil || !slices.Equal(members, []string{"m1", "m2"}), "Members = %q, %v", members, err)
 	sizes, err := second.Sizes(t.Context(), "index")
-	if err != nil || sizes[0] != 2 {
-		t.Errorf("Sizes = %d, %v", sizes, err)
-	}
+	storetest.FailIf(t, err != nil || sizes[0] != 2, "Sizes = %d, %v", sizes, err)
 	apply(t, second, keystore.Change{Event: []byte("two")})
 	wantLog(t, second, 0, "1 one", "2 two")
 }
@@ -86,17 +73,12 @@ func TestReopen(t *testing.T) {
 // wantLog checks all entries after a number, written as number and event.
 func wantLog(t *testing.T, store keystore.Store, after uint64, want ...string) {
 	t.Helper()
-	entries, err := store.Log(t.Context(), after, 1000)
-	if err != nil {
-		t.Fatal(err)
-	}
+	entries := storetest.Must(store.Log(t.Context(), after, 1000))
 	var got []string
 	for _, entry := range entries {
 		got = append(got, fmt.Sprintf("%d %s", entry.Seq, entry.Event))
 	}
-	if !slices.Equal(got, want) {
-		t.Errorf("log after %d is %q, want %q", after, got, want)
-	}
+	storetest.FailIf(t, !slices.Equal(got, want), "log after %d is %q, want %q", after, got, want)
 }
 
 func TestLogIsTrimmed(t *testing.T) {
@@ -112,9 +94,7 @@ func TestLogIsTrimmed(t *testing.T) {
 	wantLog(t, first, 0, "8 e8", "9 e9", "10 e10", "11 e11", "12 e12")
 	wantLog(t, first, 3, "8 e8", "9 e9", "10 e10", "11 e11", "12 e12")
 	wantLog(t, first, 11, "12 e12")
-	if err := first.Close(); err != nil {
-		t.Fatal(err)
-	}
+	storetest.OK(t, first.Close())
 
 	// A lower bound than before, and no number twice.
 	second := open(t, path, boltstore.Options{Timeout: patient, MaxLogEntries: 1})
@@ -129,10 +109,7 @@ func TestFileMode(t *testing.T) {
 	path := filepath.Join(dir, "store.db")
 	open(t, path, boltstore.Options{})
 	for name, want := range map[string]os.FileMode{path: 0o600, dir: 0o700, filepath.Dir(dir): 0o700} {
-		info, err := os.Stat(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		info := storetest.Must(os.Stat(name))
 		if got := info.Mode().Perm(); got != want {
 			t.Errorf("mode of %s is %o, want %o", name, got, want)
 		}
@@ -142,9 +119,7 @@ func TestFileMode(t *testing.T) {
 func TestDirectoryCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	storetest.OK(t, os.WriteFile(file, []byte("x"), 0o600))
 	directory := t.TempDir()
 	for name, path := range map[string]string{
 		"a file in place of the directory": filepath.Join(file, "store.db"),
@@ -159,9 +134,7 @@ func TestDirectoryCannotBeWritten(t *testing.T) {
 			if err == nil {
 				t.Cleanup(func() { _ = store.Close() })
 			}
-			if !errors.Is(err, keystore.ErrUnavailable) || !strings.Contains(err.Error(), path) {
-				t.Errorf("Open: %v, want an error that names %s", err, path)
-			}
+			storetest.FailIf(t, !errors.Is(err, keystore.ErrUnavailable) || !strings.Contains(err.Error(), path), "Open: %v, want an error that names %s", err, path)
 		})
 	}
 }

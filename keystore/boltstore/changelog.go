@@ -22,7 +22,10 @@ func (s *Store) Head(ctx context.Context) (keystore.Position, error) {
 		at.Seq = tx.Bucket(bucketLog).Sequence()
 		return nil
 	})
-	return at, err
+	if err != nil {
+		return keystore.Position{}, err
+	}
+	return at, nil
 }
 
 // Next implements [keystore.ChangeLog]. It is woken by the Apply that appends an entry.
@@ -30,10 +33,6 @@ func (s *Store) Next(ctx context.Context, after keystore.Position, wait time.Dur
 	if after.ID != "" {
 		return nil, after, s.gap("position %d is of another store", after.Seq)
 	}
-	if err := s.begin(ctx); err != nil {
-		return nil, after, err
-	}
-	defer s.calls.Done()
 	var late <-chan time.Time
 	if wait > 0 {
 		timer := time.NewTimer(wait)
@@ -43,7 +42,7 @@ func (s *Store) Next(ctx context.Context, after keystore.Position, wait time.Dur
 	for {
 		// Before the look, so that an entry that comes after it is not missed.
 		appended := s.next()
-		entries, err := s.entries(after.Seq)
+		entries, err := s.entries(ctx, after.Seq)
 		if err != nil {
 			return nil, after, err
 		}
@@ -66,10 +65,10 @@ func (s *Store) Next(ctx context.Context, after keystore.Position, wait time.Dur
 }
 
 // entries reads what comes right after a number.
-func (s *Store) entries(after uint64) ([]keystore.LogEntry, error) {
+func (s *Store) entries(ctx context.Context, after uint64) ([]keystore.LogEntry, error) {
 	var entries []keystore.LogEntry
 	var head uint64
-	err := s.read(func(tx *bolt.Tx) error {
+	err := s.view(ctx, func(tx *bolt.Tx) error {
 		log := tx.Bucket(bucketLog)
 		head = log.Sequence()
 		entries = logAfter(log, after, keystore.MaxNext)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/keystore/boltstore"
+	"github.com/deploymentkeys/gateway/keystore/storetest"
 )
 
 // TestGaps has followers that come back to a log that was trimmed, and to the file of another
@@ -33,12 +34,8 @@ func TestGaps(t *testing.T) {
 		{13, 0, "goes back from 13 to 12"},
 	} {
 		entries, at, err := store.Next(t.Context(), keystore.Position{Seq: tt.after}, 0)
-		if len(entries) != tt.entries || at.Seq != tt.after+uint64(len(entries)) {
-			t.Errorf("Next(%d) has %d entries and leads to %v", tt.after, len(entries), at)
-		}
-		if tt.says == "" && err != nil || tt.says != "" && (!errors.Is(err, keystore.ErrLogGap) || !strings.Contains(err.Error(), tt.says)) {
-			t.Errorf("Next(%d): %v, want %q", tt.after, err, tt.says)
-		}
+		storetest.FailIf(t, len(entries) != tt.entries || at.Seq != tt.after+uint64(len(entries)), "Next(%d) has %d entries and leads to %v", tt.after, len(entries), at)
+		storetest.FailIf(t, tt.says == "" && err != nil || tt.says != "" && (!errors.Is(err, keystore.ErrLogGap) || !strings.Contains(err.Error(), tt.says)), "Next(%d): %v, want %q", tt.after, err, tt.says)
 	}
 }
 
@@ -48,20 +45,13 @@ func TestPositionAfterReopen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	first := open(t, path, boltstore.Options{Timeout: patient})
 	apply(t, first, keystore.Change{Event: []byte("one")})
-	at, err := first.Head(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := first.Close(); err != nil {
-		t.Fatal(err)
-	}
+	at := storetest.Must(first.Head(t.Context()))
+	storetest.OK(t, first.Close())
 	second := open(t, path, boltstore.Options{Timeout: patient})
 	if again, err := second.Head(t.Context()); err != nil || again != at {
 		t.Errorf("Head = %v, %v, want %v", again, err, at)
 	}
 	apply(t, second, keystore.Change{Event: []byte("two")})
 	entries, to, err := second.Next(t.Context(), at, time.Second)
-	if err != nil || len(entries) != 1 || string(entries[0].Event) != "two" || to.Seq != 2 {
-		t.Errorf("Next = %v, %v, %v", entries, to, err)
-	}
+	storetest.FailIf(t, err != nil || len(entries) != 1 || string(entries[0].Event) != "two" || to.Seq != 2, "Next = %v, %v, %v", entries, to, err)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/keystore/boltstore"
+	"github.com/deploymentkeys/gateway/keystore/storetest"
 )
 
 // openInChild is the environment variable that makes this test binary open the file it names,
@@ -39,47 +40,33 @@ func TestFileInUse(t *testing.T) {
 
 	check := func(who string, quick bool, message string) {
 		t.Helper()
-		if !quick {
-			t.Errorf("%s: the error took 2 s or more", who)
-		}
+		storetest.FailIf(t, !quick, "%s: the error took 2 s or more", who)
 		for _, want := range []string{path, "used by another process", keystore.ErrUnavailable.Error()} {
-			if !strings.Contains(message, want) {
-				t.Errorf("%s: %q does not say %q", who, message, want)
-			}
+			storetest.FailIf(t, !strings.Contains(message, want), "%s: %q does not say %q", who, message, want)
 		}
 	}
 	start := time.Now()
 	_, err := boltstore.Open(path, boltstore.Options{})
 	check("this process", time.Since(start) < 2*time.Second, fmt.Sprint(err))
 
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	self := storetest.Must(os.Executable())
 	child := exec.Command(self)
 	child.Env = append(os.Environ(), openInChild+"="+path)
 	output, err := child.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, output)
-	}
+	storetest.FatalIf(t, err != nil, "%v: %s", err, output)
 	quick, message, _ := strings.Cut(string(output), "\n")
 	check("another process", quick == "true", message)
 
 	// The store that has the file is none the worse, and its Close gives the file free.
 	apply(t, store, keystore.Change{Steps: []keystore.Step{put("a", "1")}})
-	if err := store.Close(); err != nil {
-		t.Fatal(err)
-	}
+	storetest.OK(t, store.Close())
 	open(t, path, boltstore.Options{})
 }
 
 // fill makes a store with some hundred pages in it.
 func fill(t *testing.T, path string) {
 	t.Helper()
-	store, err := boltstore.Open(path, boltstore.Options{Timeout: patient})
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := storetest.Must(boltstore.Open(path, boltstore.Options{Timeout: patient}))
 	for batch := range 4 {
 		var steps []keystore.Step
 		for i := range 500 {
@@ -88,81 +75,49 @@ func fill(t *testing.T, path string) {
 		}
 		apply(t, store, keystore.Change{Steps: steps, Event: []byte("event")})
 	}
-	if err := store.Close(); err != nil {
-		t.Fatal(err)
-	}
+	storetest.OK(t, store.Close())
 }
 
 func TestRefusedFile(t *testing.T) {
 	t.Parallel()
 	otherProgram := func(t *testing.T, path string) {
-		db, err := bolt.Open(path, 0o600, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := db.Update(func(tx *bolt.Tx) error {
+		db := storetest.Must(bolt.Open(path, 0o600, nil))
+		storetest.OK(t, db.Update(func(tx *bolt.Tx) error {
 			_, err := tx.CreateBucket([]byte("widgets"))
 			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
-		if err := db.Close(); err != nil {
-			t.Fatal(err)
-		}
+		}))
+		storetest.OK(t, db.Close())
 	}
 	newerVersion := func(t *testing.T, path string) {
 		fill(t, path)
-		db, err := bolt.Open(path, 0o600, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := db.Update(func(tx *bolt.Tx) error {
+		db := storetest.Must(bolt.Open(path, 0o600, nil))
+		storetest.OK(t, db.Update(func(tx *bolt.Tx) error {
 			return tx.Bucket([]byte("format")).Put([]byte("version"), []byte("2"))
-		}); err != nil {
-			t.Fatal(err)
-		}
-		if err := db.Close(); err != nil {
-			t.Fatal(err)
-		}
+		}))
+		storetest.OK(t, db.Close())
 	}
 	content := func(data []byte) func(*testing.T, string) {
 		return func(t *testing.T, path string) {
-			if err := os.WriteFile(path, data, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			storetest.OK(t, os.WriteFile(path, data, 0o600))
 		}
 	}
 	cut := func(part func(int64) int64) func(*testing.T, string) {
 		return func(t *testing.T, path string) {
 			fill(t, path)
-			info, err := os.Stat(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Truncate(path, part(info.Size())); err != nil {
-				t.Fatal(err)
-			}
+			info := storetest.Must(os.Stat(path))
+			storetest.OK(t, os.Truncate(path, part(info.Size())))
 		}
 	}
 	lastByte := func(t *testing.T, path string) {
 		fill(t, path)
-		db, err := bolt.Open(path, 0o600, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		db := storetest.Must(bolt.Open(path, 0o600, nil))
 		var used int64
-		if err := db.View(func(tx *bolt.Tx) error {
+		storetest.OK(t, db.View(func(tx *bolt.Tx) error {
 			used = tx.Size()
 			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
-		if err := db.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Truncate(path, used-1); err != nil {
-			t.Fatal(err)
-		}
+		}))
+		storetest.OK(t, db.Close())
+		storetest.OK(t, os.Truncate(path, used-1))
 	}
 	for _, tt := range []struct {
 		name string
@@ -184,10 +139,7 @@ func TestRefusedFile(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "store.db")
 			tt.make(t, path)
-			before, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			before := storetest.Must(os.ReadFile(path))
 			for range 2 { // the first must have given the file free
 				store, err := boltstore.Open(path, boltstore.Options{})
 				if err == nil {
@@ -198,13 +150,8 @@ func TestRefusedFile(t *testing.T) {
 					t.Fatalf("Open: %v, want an error that names %s and says %q", err, path, tt.says)
 				}
 			}
-			after, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Equal(before, after) {
-				t.Error("the refused file was changed")
-			}
+			after := storetest.Must(os.ReadFile(path))
+			storetest.FailIf(t, !bytes.Equal(before, after), "the refused file was changed")
 		})
 	}
 }
@@ -215,10 +162,7 @@ func TestDamagedPages(t *testing.T) {
 	t.Parallel()
 	whole := filepath.Join(t.TempDir(), "store.db")
 	fill(t, whole)
-	data, err := os.ReadFile(whole)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := storetest.Must(os.ReadFile(whole))
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
@@ -233,13 +177,9 @@ func TestDamagedPages(t *testing.T) {
 				}
 			}
 			path := filepath.Join(t.TempDir(), "store.db")
-			if err := os.WriteFile(path, damaged, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			storetest.OK(t, os.WriteFile(path, damaged, 0o600))
 			check := func(what string, err error) {
-				if err != nil && (!errors.Is(err, keystore.ErrUnavailable) || !strings.Contains(err.Error(), path)) {
-					t.Errorf("%s: %v", what, err)
-				}
+				storetest.FailIf(t, err != nil && (!errors.Is(err, keystore.ErrUnavailable) || !strings.Contains(err.Error(), path)), "%s: %v", what, err)
 			}
 			store, err := boltstore.Open(path, boltstore.Options{Timeout: patient})
 			check("Open", err)
@@ -269,16 +209,9 @@ func TestFileCutWhileOpen(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	fill(t, path)
-	store, err := boltstore.Open(path, boltstore.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(path, 0); err != nil {
-		t.Fatal(err)
-	}
-	_, err = store.Members(t.Context(), "index", "", 10_000)
-	if !errors.Is(err, keystore.ErrUnavailable) || !strings.Contains(err.Error(), path) {
-		t.Errorf("Members: %v, want an error that names %s", err, path)
-	}
+	store := storetest.Must(boltstore.Open(path, boltstore.Options{}))
+	storetest.OK(t, os.Truncate(path, 0))
+	_, err := store.Members(t.Context(), "index", "", 10_000)
+	storetest.FailIf(t, !errors.Is(err, keystore.ErrUnavailable) || !strings.Contains(err.Error(), path), "Members: %v, want an error that names %s", err, path)
 	_ = store.Close()
 }

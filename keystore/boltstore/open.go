@@ -37,6 +37,7 @@ func Open(path string, opts Options) (*Store, error) {
 		turn:     make(chan struct{}, 1),
 		closing:  make(chan struct{}),
 		appended: make(chan struct{}),
+		ended:    make(chan struct{}),
 	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -8,6 +8,7 @@ package boltstore
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -20,8 +21,7 @@ import (
 
 // Options are the settings of a [Store]. The zero value is good.
 type Options struct {
-	// Timeout bounds a single Apply whose context has no deadline. Default:
-	// [keystore.DefaultTimeout].
+	// Timeout bounds a single call whose context has no deadline. Default: [keystore.DefaultTimeout].
 	Timeout time.Duration
 
 	// MaxLogEntries is how many entries of the change log are kept. Default:
@@ -31,8 +31,9 @@ type Options struct {
 
 // A Store is a [keystore.Store] in one file. Make one with [Open].
 //
-// Reads go on beside a write and see the file as it was before. Writes go one at a time; one that
-// waits for its turn, or for the disk, gives up at its deadline.
+// Reads go on beside a write and see the file as it was before. Writes go one at a time. Neither a disk nor
+// bbolt's locks can be interrupted, so each transaction has a goroutine of its own, and a call that waits for
+// one gives up at its deadline.
 type Store struct {
 	path    string
 	file    *os.File
@@ -55,7 +56,8 @@ type Store struct {
 	calls    sync.WaitGroup
 
 	closeOnce sync.Once
-	closeErr  error
+	ended     chan struct{} // closed when the file is
+	closeErr  error         // then
 }
 
 // Get implements [keystore.Store].
@@ -92,7 +94,10 @@ func (s *Store) Members(ctx context.Context, index, after string, limit int) ([]
 		}
 		return nil
 	})
-	return members, err
+	if err != nil {
+		return nil, err
+	}
+	return members, nil
 }
 
 // Sizes implements [keystore.Store].
@@ -117,7 +122,10 @@ func (s *Store) Log(ctx context.Context, after uint64, limit int) ([]keystore.Lo
 		entries = logAfter(tx.Bucket(bucketLog), after, limit)
 		return nil
 	})
-	return entries, err
+	if err != nil {
+		return nil, err
+	}
+	return entries, nil
 }
 
 // Time implements [keystore.Store]: the file has one node, whose clock it is.
@@ -129,8 +137,14 @@ func (s *Store) Time(ctx context.Context) (time.Time, error) {
 	return time.Now().UTC(), nil
 }
 
-// Close implements [keystore.Store]. It waits for the calls that are under way, and gives the
-// file free for another process. Calls that only wait for an entry of the log end at once.
+// closeTimeout bounds the wait of [Store.Close] for the calls that are under way.
+const closeTimeout = keystore.ChangeTimeout
+
+// Close implements [keystore.Store]. It waits for the calls that are under way, and releases the file for
+// another process. Calls that only wait for an entry of the log end at once.
+//
+// Where a disk does not answer, Close gives up with an error. The file then stays locked until the disk
+// answers or the process ends: a write that is still under way must not meet those of another process.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	if !s.closed {
@@ -138,15 +152,25 @@ func (s *Store) Close() error {
 		close(s.closing)
 	}
 	s.mu.Unlock()
-	s.calls.Wait()
 	s.closeOnce.Do(func() {
-		if s.broken.Load() {
-			s.closeErr = s.abandon()
-			return
-		}
-		s.closeErr = s.db.Close()
+		go func() {
+			defer close(s.ended)
+			s.calls.Wait()
+			if s.broken.Load() {
+				s.closeErr = s.abandon()
+				return
+			}
+			s.closeErr = s.db.Close()
+		}()
 	})
-	return s.closeErr
+	late := time.NewTimer(closeTimeout)
+	defer late.Stop()
+	select {
+	case <-s.ended:
+		return s.closeErr
+	case <-late.C:
+		return s.unavailable(fmt.Errorf("it stays locked: a call of it has not ended within %s", closeTimeout))
+	}
 }
 
 // begin counts a call, so that Close waits for it. Every successful begin needs one
@@ -164,16 +188,40 @@ func (s *Store) begin(ctx context.Context) error {
 	return nil
 }
 
-// view runs a read-only transaction. It waits for nothing but the disk.
+// bounded gives a call a deadline, if it has none.
+func (s *Store) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, bounded := ctx.Deadline(); bounded {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, s.timeout)
+}
+
+// view runs a read-only transaction. After an error it may still run: what it writes to is not to be read.
 func (s *Store) view(ctx context.Context, read func(*bolt.Tx) error) error {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
-	defer s.calls.Done()
-	return s.read(read)
+	return s.wait(ctx, func() error { return s.read(read) })
 }
 
-// read is the part of [Store.view] for a call that is counted already.
+// wait runs a transaction of a call that began, and ends the call with it.
+func (s *Store) wait(ctx context.Context, run func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		defer s.calls.Done()
+		done <- run()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return s.unavailable(ctx.Err())
+	}
+}
+
+// read is the transaction of [Store.view].
 func (s *Store) read(read func(*bolt.Tx) error) (err error) {
 	if s.broken.Load() {
 		return s.unavailable(errDamaged)

@@ -18,10 +18,7 @@ import (
 // that begins with ACL SETUSER and has a word in it.
 func documented(t *testing.T, with string) []any {
 	t.Helper()
-	doc, err := os.ReadFile("doc.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	doc := storetest.Must(os.ReadFile("doc.go"))
 	for _, block := range regexp.MustCompile(`(?m)^//\tACL SETUSER(.*\n)(?://\t  .*\n)*`).FindAllString(string(doc), -1) {
 		if !strings.Contains(block, with) {
 			continue
@@ -39,9 +36,7 @@ func documented(t *testing.T, with string) []any {
 // grant makes the documented user on a server, with further rights.
 func grant(t *testing.T, server *storetest.Redis, words []any, more ...any) {
 	t.Helper()
-	if err := server.Client().Do(t.Context(), append(words[:len(words):len(words)], more...)...).Err(); err != nil {
-		t.Fatal(err)
-	}
+	storetest.OK(t, server.Client().Do(t.Context(), append(words[:len(words):len(words)], more...)...).Err())
 }
 
 // withUser puts the user into a URL.
@@ -113,13 +108,9 @@ func TestLeastRights(t *testing.T) {
 			continue
 		}
 		grant(t, server, words, "-"+right)
-		if err := client.ScriptFlush(t.Context()).Err(); err != nil {
-			t.Fatal(err)
-		}
+		storetest.OK(t, client.ScriptFlush(t.Context()).Err())
 		err := everything(t.Context(), open(t, redisstore.Options{URL: url, Timeout: patient}))
-		if !errors.Is(err, keystore.ErrUnavailable) || !strings.Contains(err.Error(), "NOPERM") && !strings.Contains(err.Error(), "can't run this command") {
-			t.Errorf("without %s: %v", right, err)
-		}
+		storetest.FailIf(t, !errors.Is(err, keystore.ErrUnavailable) || !strings.Contains(err.Error(), "NOPERM") && !strings.Contains(err.Error(), "can't run this command"), "without %s: %v", right, err)
 	}
 
 	// What is needed besides, for a database and for replicas.
@@ -134,14 +125,10 @@ func TestLeastRights(t *testing.T) {
 		grant(t, server, words)
 		tt.opts.Timeout = patient
 		err := open(t, tt.opts).Apply(t.Context(), change())
-		if err == nil || !strings.Contains(err.Error(), "NOPERM") {
-			t.Errorf("without %s: %v", tt.right, err)
-		}
+		storetest.FailIf(t, err == nil || !strings.Contains(err.Error(), "NOPERM"), "without %s: %v", tt.right, err)
 		grant(t, server, words, tt.right)
 		err = open(t, tt.opts).Apply(t.Context(), change())
-		if err != nil && !strings.Contains(err.Error(), "0 of 1") {
-			t.Errorf("with %s: %v", tt.right, err)
-		}
+		storetest.FailIf(t, err != nil && !strings.Contains(err.Error(), "0 of 1"), "with %s: %v", tt.right, err)
 	}
 }
 

@@ -31,10 +31,7 @@ func events(t testing.TB, store keystore.Store, n int) {
 // head is the position at the end of the log.
 func head(t testing.TB, store *redisstore.Store) keystore.Position {
 	t.Helper()
-	at, err := store.Head(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	at := storetest.Must(store.Head(t.Context()))
 	return at
 }
 
@@ -117,9 +114,7 @@ func TestGaps(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			server := storetest.StartRedis(t)
-			store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
-			client := raw(t, server)
+			_, store, client := start(t)
 			events(t, store, 3)
 			saved := map[string]string{}
 			for _, key := range []string{logKey, headKey} {
@@ -129,9 +124,7 @@ func TestGaps(t *testing.T) {
 			at := head(t, store)
 			tt.become(t, store, client, func() {
 				for key, value := range saved {
-					if err := client.RestoreReplace(t.Context(), key, 0, value).Err(); err != nil {
-						t.Fatal(err)
-					}
+					storetest.OK(t, client.RestoreReplace(t.Context(), key, 0, value).Err())
 				}
 			})
 			wantGap(t, store, at, tt.says)
@@ -160,9 +153,7 @@ func rewrite(t *testing.T, client *redis.Client, id func(i int, old string) stri
 			Stream: logKey, ID: id(i, entry.ID),
 			Values: []any{"seq", i + 1, "mark", mark, "after", before, "event", "other"},
 		}
-		if err := client.XAdd(t.Context(), args).Err(); err != nil {
-			t.Fatal(err)
-		}
+		storetest.OK(t, client.XAdd(t.Context(), args).Err())
 		client.Set(t.Context(), headKey, fmt.Sprintf("%d %s %s", i+1, args.ID, mark), 0)
 		before = mark
 	}
@@ -171,9 +162,7 @@ func rewrite(t *testing.T, client *redis.Client, id func(i int, old string) stri
 // TestFlushWhileWaiting takes all away from under a follower that waits in Redis.
 func TestFlushWhileWaiting(t *testing.T) {
 	t.Parallel()
-	server := storetest.StartRedis(t)
-	store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
-	client := raw(t, server)
+	_, store, client := start(t)
 	events(t, store, 3)
 	at := head(t, store)
 	done := make(chan error, 1)
@@ -193,17 +182,13 @@ func TestFlushWhileWaiting(t *testing.T) {
 
 func TestBadHead(t *testing.T) {
 	t.Parallel()
-	server := storetest.StartRedis(t)
-	store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
-	client := raw(t, server)
+	_, store, client := start(t)
 	for _, bad := range []string{"", "x", "1", "1 2", "x 1-1 a", "0 1-1 a", " "} {
 		client.Set(t.Context(), headKey, bad, 0)
 		_, headErr := store.Head(t.Context())
 		_, _, nextErr := store.Next(t.Context(), keystore.Position{}, 0)
 		for name, err := range map[string]error{"Head": headErr, "Next": nextErr} {
-			if !errors.Is(err, keystore.ErrUnavailable) || !strings.Contains(err.Error(), "head of the log") {
-				t.Errorf("%s of %q: %v", name, bad, err)
-			}
+			storetest.FailIf(t, !errors.Is(err, keystore.ErrUnavailable) || !strings.Contains(err.Error(), "head of the log"), "%s of %q: %v", name, bad, err)
 		}
 	}
 }
@@ -228,9 +213,7 @@ func TestFollowerComesBack(t *testing.T) {
 		entries, at, err = store.Next(t.Context(), at, 0)
 		return err == nil
 	})
-	if len(entries) != 2 || at.Seq != 5 {
-		t.Errorf("Next = %v, %v", entries, at)
-	}
+	storetest.FailIf(t, len(entries) != 2 || at.Seq != 5, "Next = %v, %v", entries, at)
 	events(t, store, 1)
 	if entries, _, err := store.Next(t.Context(), at, patient); err != nil || len(entries) != 1 {
 		t.Errorf("Next = %v, %v", entries, err)
@@ -284,8 +267,7 @@ func TestSmallPool(t *testing.T) {
 // TestIdleFollower counts what a follower costs where nothing changes.
 func TestIdleFollower(t *testing.T) {
 	t.Parallel()
-	server := storetest.StartRedis(t)
-	store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
+	server, store, _ := start(t)
 	at := head(t, store)
 	client := raw(t, server)
 	processed := func() (n int) {

@@ -19,9 +19,7 @@ func TestDeadlineOfTheCaller(t *testing.T) {
 	store := open(t, redisstore.Options{URL: server.URL(), Timeout: 100 * time.Millisecond})
 	const late = 600 * time.Millisecond
 	pause := func() {
-		if err := server.Client().Do(t.Context(), "CLIENT", "PAUSE", late.Milliseconds(), "ALL").Err(); err != nil {
-			t.Fatal(err)
-		}
+		storetest.OK(t, server.Client().Do(t.Context(), "CLIENT", "PAUSE", late.Milliseconds(), "ALL").Err())
 	}
 	apply(t, store, change())
 	pause()

@@ -7,18 +7,8 @@ import (
 	"net"
 	"strings"
 
-	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/logging"
-
 	"github.com/deploymentkeys/gateway/keystore"
 )
-
-// go-redis writes to standard error when a dial or a connection fails, in words of its own and
-// past the log that the operator reads. Every such failure reaches a caller here as an error too.
-// The logger is one for the process; go-redis has none for a client.
-func init() {
-	redis.SetLogger(&logging.VoidLogger{})
-}
 
 // maxCause bounds what is shown of a server's own words.
 const maxCause = 300

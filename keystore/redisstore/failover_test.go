@@ -170,9 +170,7 @@ func TestDivergedReplica(t *testing.T) {
 	storetest.Poll(t, patient, "the replica has what was written", func() bool {
 		return store.Apply(t.Context(), keystore.Change{Event: []byte("event")}) == nil
 	})
-	if err := raw(t, replica).Do(t.Context(), "REPLICAOF", "NO", "ONE").Err(); err != nil {
-		t.Fatal(err)
-	}
+	storetest.OK(t, raw(t, replica).Do(t.Context(), "REPLICAOF", "NO", "ONE").Err())
 	for range 2 {
 		if err := store.Apply(t.Context(), keystore.Change{Event: []byte("lost")}); !errors.Is(err, keystore.ErrUnavailable) || !strings.Contains(err.Error(), "0 of 1") {
 			t.Errorf("Apply without the replica: %v", err)
@@ -194,13 +192,9 @@ func TestSentinelNamesAReplica(t *testing.T) {
 	sentinel := listen(t, func(conn net.Conn) { serveFake(conn, replica.Addr()) })
 	store := open(t, redisstore.Options{URL: "redis+sentinel://" + sentinel + "/name"})
 	for name, err := range storetest.WantUnavailable(t, t.Context(), store, slack) {
-		if !strings.Contains(err.Error(), "not a master") {
-			t.Errorf("%s: %v", name, err)
-		}
+		storetest.FailIf(t, !strings.Contains(err.Error(), "not a master"), "%s: %v", name, err)
 	}
-	if err := raw(t, replica).Do(t.Context(), "REPLICAOF", "NO", "ONE").Err(); err != nil {
-		t.Fatal(err)
-	}
+	storetest.OK(t, raw(t, replica).Do(t.Context(), "REPLICAOF", "NO", "ONE").Err())
 	storetest.Poll(t, patient, "the store works when the server is a master", func() bool {
 		return store.Apply(t.Context(), change()) == nil
 	})

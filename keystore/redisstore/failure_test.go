@@ -32,14 +32,8 @@ func change() keystore.Change {
 // wantUntouched checks that nothing of [change] is in the store.
 func wantUntouched(t *testing.T, store keystore.Store) {
 	t.Helper()
-	values, err := store.Get(t.Context(), "old", "new")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sizes, err := store.Sizes(t.Context(), "index")
-	if err != nil {
-		t.Fatal(err)
-	}
+	values := storetest.Must(store.Get(t.Context(), "old", "new"))
+	sizes := storetest.Must(store.Sizes(t.Context(), "index"))
 	if string(values[0]) != "value" || values[1] != nil || sizes[0] != 0 {
 		t.Errorf("records are %q, size is %d: something was changed", values, sizes[0])
 	}
@@ -53,9 +47,7 @@ func TestAbsentRedis(t *testing.T) {
 	store := open(t, redisstore.Options{URL: server.URL()})
 	for range 30 { // beyond the size of the pool, which has a rule of its own for dead servers
 		for name, err := range storetest.WantUnavailable(t, t.Context(), store, slack) {
-			if err != nil && !strings.Contains(err.Error(), server.Addr()) {
-				t.Errorf("%s: %v does not name %s", name, err, server.Addr())
-			}
+			storetest.FailIf(t, err != nil && !strings.Contains(err.Error(), server.Addr()), "%s: %v does not name %s", name, err, server.Addr())
 		}
 	}
 	server.Restart()
@@ -74,10 +66,7 @@ func TestAbsentRedis(t *testing.T) {
 // listen runs a server that does with each connection what the test says.
 func listen(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := storetest.Must(net.Listen("tcp", "127.0.0.1:0"))
 	t.Cleanup(func() { _ = listener.Close() })
 	go func() {
 		for {
@@ -104,9 +93,7 @@ func TestBlackHole(t *testing.T) {
 		t.Parallel()
 		store := open(t, redisstore.Options{URL: "redis://" + addr, Timeout: 200 * time.Millisecond})
 		for name, err := range storetest.WantUnavailable(t, t.Context(), store, slack) {
-			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), addr) {
-				t.Errorf("%s: %v, want a deadline and %s in it", name, err, addr)
-			}
+			storetest.FailIf(t, !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), addr), "%s: %v, want a deadline and %s in it", name, err, addr)
 		}
 	})
 	t.Run("earlier deadline of the caller", func(t *testing.T) {
@@ -124,10 +111,7 @@ func TestBlackHole(t *testing.T) {
 	})
 	t.Run("Close waits no longer than the call", func(t *testing.T) {
 		t.Parallel()
-		store, err := redisstore.Open(redisstore.Options{URL: "redis://" + addr, Timeout: 200 * time.Millisecond})
-		if err != nil {
-			t.Fatal(err)
-		}
+		store := storetest.Must(redisstore.Open(redisstore.Options{URL: "redis://" + addr, Timeout: 200 * time.Millisecond}))
 		done := make(chan error, 1)
 		go func() {
 			_, err := store.Get(t.Context(), "a")
@@ -163,10 +147,7 @@ func TestCloseLetsACallFinish(t *testing.T) {
 			}
 		}
 	})
-	store, err := redisstore.Open(redisstore.Options{URL: "redis://" + addr, Timeout: patient})
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := storetest.Must(redisstore.Open(redisstore.Options{URL: "redis://" + addr, Timeout: patient}))
 	got, closed := make(chan error, 1), make(chan error, 1)
 	go func() {
 		values, err := store.Get(t.Context(), "a")
@@ -221,18 +202,13 @@ func TestRefusedWrites(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			server := storetest.StartRedis(t)
-			store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
+			server, store, _ := start(t)
 			apply(t, store, keystore.Change{Steps: []keystore.Step{put("old", "value")}})
 			client := raw(t, server)
-			if err := client.Do(t.Context(), tt.setup...).Err(); err != nil {
-				t.Fatal(err)
-			}
+			storetest.OK(t, client.Do(t.Context(), tt.setup...).Err())
 			err := store.Apply(t.Context(), change())
 			var failed *keystore.ConditionError
-			if !errors.Is(err, keystore.ErrUnavailable) || errors.As(err, &failed) || !strings.Contains(err.Error(), tt.says) {
-				t.Errorf("Apply: %v, want %v that says %s", err, keystore.ErrUnavailable, tt.says)
-			}
+			storetest.FailIf(t, !errors.Is(err, keystore.ErrUnavailable) || errors.As(err, &failed) || !strings.Contains(err.Error(), tt.says), "Apply: %v, want %v that says %s", err, keystore.ErrUnavailable, tt.says)
 			// Undo what was set up, as far as it is in the way of looking.
 			for _, undo := range [][]any{
 				{"CONFIG", "SET", "maxmemory", "0"},
@@ -240,9 +216,7 @@ func TestRefusedWrites(t *testing.T) {
 				{"REPLICAOF", "NO", "ONE"},
 				{"ACL", "SETUSER", "default", "+@all", "~*"},
 			} {
-				if err := client.Do(t.Context(), undo...).Err(); err != nil {
-					t.Fatal(err)
-				}
+				storetest.OK(t, client.Do(t.Context(), undo...).Err())
 			}
 			for _, key := range []string{"{deployment_keys}:i:index", "{deployment_keys}:log", "{deployment_keys}:head"} {
 				if client.Type(t.Context(), key).Val() == "string" || client.Type(t.Context(), key).Val() == "list" {
@@ -258,47 +232,34 @@ func TestRefusedWrites(t *testing.T) {
 
 func TestReadErrors(t *testing.T) {
 	t.Parallel()
-	server := storetest.StartRedis(t)
-	store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
-	client := raw(t, server)
+	_, store, client := start(t)
 	for _, key := range []string{"{deployment_keys}:r:a", "{deployment_keys}:i:i", "{deployment_keys}:log"} {
-		if err := client.RPush(t.Context(), key, "x").Err(); err != nil {
-			t.Fatal(err)
-		}
+		storetest.OK(t, client.RPush(t.Context(), key, "x").Err())
 	}
 	_, getErr := store.Get(t.Context(), "a")
 	_, membersErr := store.Members(t.Context(), "i", "", 10)
 	_, sizesErr := store.Sizes(t.Context(), "none", "i")
 	_, logErr := store.Log(t.Context(), 0, 10)
 	for name, err := range map[string]error{"Get": getErr, "Members": membersErr, "Sizes": sizesErr, "Log": logErr} {
-		if !errors.Is(err, keystore.ErrUnavailable) || !strings.Contains(err.Error(), "WRONGTYPE") {
-			t.Errorf("%s: %v", name, err)
-		}
+		storetest.FailIf(t, !errors.Is(err, keystore.ErrUnavailable) || !strings.Contains(err.Error(), "WRONGTYPE"), "%s: %v", name, err)
 	}
 }
 
 // TestRemoveFromEachIsWhole has an index among many that is none: nothing is taken out of the others.
 func TestRemoveFromEachIsWhole(t *testing.T) {
 	t.Parallel()
-	server := storetest.StartRedis(t)
-	store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
+	server, store, _ := start(t)
 	apply(t, store, keystore.Change{Steps: []keystore.Step{
 		add("index", "a"), add("index", "b"), add("index", "c"), add("of/a", "m"), add("of/c", "m"),
 	}})
-	if err := raw(t, server).Set(t.Context(), "{deployment_keys}:i:of/b", "x", 0).Err(); err != nil {
-		t.Fatal(err)
-	}
+	storetest.OK(t, raw(t, server).Set(t.Context(), "{deployment_keys}:i:of/b", "x", 0).Err())
 	err := store.Apply(t.Context(), keystore.Change{
 		Steps: []keystore.Step{put("new", "1"), {Kind: keystore.RemoveFromEach, Name: "index", Prefix: "of/", Member: "m"}},
 		Event: []byte("removed"),
 	})
-	if !errors.Is(err, keystore.ErrUnavailable) || !strings.Contains(err.Error(), "WRONGTYPE") {
-		t.Errorf("Apply: %v", err)
-	}
+	storetest.FailIf(t, !errors.Is(err, keystore.ErrUnavailable) || !strings.Contains(err.Error(), "WRONGTYPE"), "Apply: %v", err)
 	sizes, err := store.Sizes(t.Context(), "of/a", "of/c")
-	if err != nil || sizes[0] != 1 || sizes[1] != 1 {
-		t.Errorf("sizes %v, %v", sizes, err)
-	}
+	storetest.FailIf(t, err != nil || sizes[0] != 1 || sizes[1] != 1, "sizes %v, %v", sizes, err)
 	if values, err := store.Get(t.Context(), "new"); err != nil || values[0] != nil {
 		t.Errorf("the record of the change is %q, %v", values, err)
 	}

@@ -20,10 +20,7 @@ const patient = 30 * time.Second
 
 func open(t testing.TB, opts redisstore.Options) *redisstore.Store {
 	t.Helper()
-	store, err := redisstore.Open(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := storetest.Must(redisstore.Open(opts))
 	t.Cleanup(func() {
 		if err := store.Close(); err != nil {
 			t.Errorf("Close: %v", err)
@@ -40,11 +37,16 @@ func raw(t testing.TB, server *storetest.Redis) *redis.Client {
 	return client
 }
 
+// start runs a Redis, with a store in it and a client of the test's own.
+func start(t testing.TB) (*storetest.Redis, *redisstore.Store, *redis.Client) {
+	t.Helper()
+	server := storetest.StartRedis(t)
+	return server, open(t, redisstore.Options{URL: server.URL(), Timeout: patient}), raw(t, server)
+}
+
 func apply(t testing.TB, store keystore.Store, change keystore.Change) {
 	t.Helper()
-	if err := store.Apply(t.Context(), change); err != nil {
-		t.Fatal(err)
-	}
+	storetest.OK(t, store.Apply(t.Context(), change))
 }
 
 func put(name, value string) keystore.Step {
@@ -74,17 +76,14 @@ func TestUnixSocket(t *testing.T) {
 	store := open(t, redisstore.Options{URL: server.SocketURL() + "?db=2", Timeout: patient})
 	apply(t, store, keystore.Change{Steps: []keystore.Step{put("a", "1")}, Event: []byte("event")})
 	values, err := store.Get(t.Context(), "a")
-	if err != nil || string(values[0]) != "1" {
-		t.Errorf("Get = %q, %v", values, err)
-	}
+	storetest.FailIf(t, err != nil || string(values[0]) != "1", "Get = %q, %v", values, err)
 }
 
 // TestLayout holds the names of the keys, which operators give to an ACL user and other versions
 // of this program read, and that they all are in one hash slot.
 func TestLayout(t *testing.T) {
 	t.Parallel()
-	server := storetest.StartRedis(t)
-	store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
+	server, store, _ := start(t)
 	apply(t, store, keystore.Change{
 		Steps: []keystore.Step{put("name", "value"), add("index", "member")},
 		Event: []byte("event"),
@@ -96,13 +95,9 @@ func TestLayout(t *testing.T) {
 	}
 	slices.Sort(keys)
 	want := []string{"{deployment_keys}:head", "{deployment_keys}:i:index", "{deployment_keys}:log", "{deployment_keys}:r:name"}
-	if !slices.Equal(keys, want) {
-		t.Errorf("keys are %q, want %q", keys, want)
-	}
+	storetest.FailIf(t, !slices.Equal(keys, want), "keys are %q, want %q", keys, want)
 	entries, err := client.XRange(t.Context(), "{deployment_keys}:log", "-", "+").Result()
-	if err != nil || len(entries) != 1 || entries[0].Values["seq"] != "1" || entries[0].Values["event"] != "event" {
-		t.Fatalf("stream is %v, %v", entries, err)
-	}
+	storetest.FatalIf(t, err != nil || len(entries) != 1 || entries[0].Values["seq"] != "1" || entries[0].Values["event"] != "event", "stream is %v, %v", entries, err)
 	head := client.Get(t.Context(), "{deployment_keys}:head").Val()
 	if want := fmt.Sprintf("1 %s %s", entries[0].ID, entries[0].Values["mark"]); head != want || entries[0].Values["after"] != "0" {
 		t.Errorf("head is %q, want %q", head, want)
@@ -127,17 +122,12 @@ func TestRestartKeepsEverything(t *testing.T) {
 // wantLog checks all entries after a number, written as number and event.
 func wantLog(t *testing.T, store keystore.Store, after uint64, want ...string) {
 	t.Helper()
-	entries, err := store.Log(t.Context(), after, 10_000)
-	if err != nil {
-		t.Fatal(err)
-	}
+	entries := storetest.Must(store.Log(t.Context(), after, 10_000))
 	var got []string
 	for _, entry := range entries {
 		got = append(got, fmt.Sprintf("%d %s", entry.Seq, entry.Event))
 	}
-	if !slices.Equal(got, want) {
-		t.Errorf("log after %d is %q, want %q", after, got, want)
-	}
+	storetest.FailIf(t, !slices.Equal(got, want), "log after %d is %q, want %q", after, got, want)
 }
 
 func TestLogIsTrimmed(t *testing.T) {
@@ -148,13 +138,8 @@ func TestLogIsTrimmed(t *testing.T) {
 	for i := 1; i <= n; i++ {
 		apply(t, store, keystore.Change{Event: fmt.Appendf(nil, "e%d", i)})
 	}
-	entries, err := store.Log(t.Context(), 0, 10_000)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(entries) < keep || len(entries) > keep+20 {
-		t.Errorf("%d entries are kept, want some more than %d", len(entries), keep)
-	}
+	entries := storetest.Must(store.Log(t.Context(), 0, 10_000))
+	storetest.FailIf(t, len(entries) < keep || len(entries) > keep+20, "%d entries are kept, want some more than %d", len(entries), keep)
 	for i, entry := range entries {
 		if want := uint64(n - len(entries) + 1 + i); entry.Seq != want || string(entry.Event) != fmt.Sprintf("e%d", want) {
 			t.Fatalf("entry %d is number %d %q, want %d", i, entry.Seq, entry.Event, want)
@@ -188,28 +173,21 @@ func TestLogFindsItsPlace(t *testing.T) {
 		ms += group.after.Milliseconds()
 		for i := range group.entries {
 			seq++
-			if err := client.XAdd(t.Context(), &redis.XAddArgs{
+			storetest.OK(t, client.XAdd(t.Context(), &redis.XAddArgs{
 				Stream: "{deployment_keys}:log", ID: fmt.Sprintf("%d-%d", ms, i),
 				Values: []any{"seq", seq, "event", fmt.Sprintf("e%d", seq)},
-			}).Err(); err != nil {
-				t.Fatal(err)
-			}
+			}).Err())
 		}
 	}
 	store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
 	for after := 0; after <= seq; after++ {
 		for _, limit := range []int{1, 5, 1000} {
-			entries, err := store.Log(t.Context(), uint64(after), limit)
-			if err != nil {
-				t.Fatal(err)
-			}
+			entries := storetest.Must(store.Log(t.Context(), uint64(after), limit))
 			if want := min(limit, seq-after); len(entries) != want {
 				t.Fatalf("Log(%d, %d) has %d entries, want %d", after, limit, len(entries), want)
 			}
 			for i, entry := range entries {
-				if entry.Seq != uint64(after+1+i) || string(entry.Event) != fmt.Sprintf("e%d", after+1+i) {
-					t.Fatalf("Log(%d, %d)[%d] is number %d", after, limit, i, entry.Seq)
-				}
+				storetest.FatalIf(t, entry.Seq != uint64(after+1+i) || string(entry.Event) != fmt.Sprintf("e%d", after+1+i), "Log(%d, %d)[%d] is number %d", after, limit, i, entry.Seq)
 			}
 		}
 	}
@@ -218,20 +196,14 @@ func TestLogFindsItsPlace(t *testing.T) {
 // TestNoScript has a Redis that forgot the scripts.
 func TestNoScript(t *testing.T) {
 	t.Parallel()
-	server := storetest.StartRedis(t)
-	store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
-	client := raw(t, server)
+	_, store, client := start(t)
 	for i := 1; i <= 3; i++ {
 		apply(t, store, keystore.Change{Event: fmt.Appendf(nil, "e%d", i)})
-		if err := client.ScriptFlush(t.Context()).Err(); err != nil {
-			t.Fatal(err)
-		}
+		storetest.OK(t, client.ScriptFlush(t.Context()).Err())
 		if entries, err := store.Log(t.Context(), 0, 10); err != nil || len(entries) != i {
 			t.Fatalf("Log = %v, %v", entries, err)
 		}
-		if err := client.ScriptFlush(t.Context()).Err(); err != nil {
-			t.Fatal(err)
-		}
+		storetest.OK(t, client.ScriptFlush(t.Context()).Err())
 	}
 	wantLog(t, store, 0, "1 e1", "2 e2", "3 e3")
 }
@@ -240,20 +212,15 @@ func TestNoScript(t *testing.T) {
 // space, and none is run once for each member.
 func TestNothingScans(t *testing.T) {
 	t.Parallel()
-	server := storetest.StartRedis(t)
-	store := open(t, redisstore.Options{URL: server.URL(), Timeout: patient})
+	server, store, _ := start(t)
 	var steps []keystore.Step
 	for i := range 3000 {
 		steps = append(steps, add("index", fmt.Sprintf("m%d", i)))
 	}
 	apply(t, store, keystore.Change{Steps: steps, Event: []byte("event")})
 	client := raw(t, server)
-	if err := client.ConfigResetStat(t.Context()).Err(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := store.Members(t.Context(), "index", "m1", 50); err != nil {
-		t.Fatal(err)
-	}
+	storetest.OK(t, client.ConfigResetStat(t.Context()).Err())
+	storetest.OK(t, storetest.ErrOf(store.Members(t.Context(), "index", "m1", 50)))
 	if _, err := store.Sizes(t.Context(), "index"); err != nil {
 		t.Fatal(err)
 	}
@@ -263,9 +230,7 @@ func TestNothingScans(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, command := range []string{"keys", "scan", "zscan", "smembers"} {
-		if strings.Contains(stats, "cmdstat_"+command+":") {
-			t.Errorf("%s was run: %s", command, stats)
-		}
+		storetest.FailIf(t, strings.Contains(stats, "cmdstat_"+command+":"), "%s was run: %s", command, stats)
 	}
 	if !strings.Contains(stats, "cmdstat_unlink:calls=4,") { // 3 slices and the index itself
 		t.Errorf("an index of 3,000 was not removed in slices: %s", stats)
@@ -279,9 +244,7 @@ func BenchmarkStore(b *testing.B) {
 
 // BenchmarkLog reads a page of 50 somewhere in a full log.
 func BenchmarkLog(b *testing.B) {
-	server := storetest.StartRedis(b)
-	store := open(b, redisstore.Options{URL: server.URL(), Timeout: patient})
-	client := raw(b, server)
+	_, store, client := start(b)
 	const n = keystore.MaxLogEntries
 	for from := 0; from < n; from += 1000 {
 		if _, err := client.Pipelined(b.Context(), func(pipe redis.Pipeliner) error {

@@ -29,9 +29,7 @@ func TestReplicas(t *testing.T) {
 			t.Errorf("Apply: %v, want %v", err, keystore.ErrUnavailable)
 		}
 		for _, words := range []string{"the change was made", says, "it may not last", master.Addr()} {
-			if !strings.Contains(err.Error(), words) {
-				t.Errorf("%q does not say %q", err, words)
-			}
+			storetest.FailIf(t, !strings.Contains(err.Error(), words), "%q does not say %q", err, words)
 		}
 	}
 	wantTooFew(one, "only 0 of 1 replicas have it")

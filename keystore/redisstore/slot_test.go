@@ -71,9 +71,7 @@ func TestSlotIsMoved(t *testing.T) {
 		t.Errorf("a part of the change was made: %v, %v", sizes, err)
 	}
 	sizes, err := store.Sizes(t.Context(), "index")
-	if err != nil || sizes[0] != 1500 {
-		t.Errorf("Sizes = %d, %v", sizes, err)
-	}
+	storetest.FailIf(t, err != nil || sizes[0] != 1500, "Sizes = %d, %v", sizes, err)
 	for _, name := range []string{"key/0000", "key/0007", "key/1400", "key/1499"} { // the moved ones by ASK
 		if values, err := store.Get(t.Context(), name); err != nil || string(values[0]) != "value" {
 			t.Errorf("Get(%s) = %q, %v", name, values, err)
@@ -97,9 +95,7 @@ func TestSlotIsMoved(t *testing.T) {
 	}
 	apply(t, store, keystore.Change{Steps: []keystore.Step{put("key/0001", "changed")}, Event: []byte("two")})
 	entries, at, err := store.Next(t.Context(), at, time.Second)
-	if err != nil || len(entries) != 1 {
-		t.Errorf("Next by ASK = %v, %v", entries, err)
-	}
+	storetest.FailIf(t, err != nil || len(entries) != 1, "Next by ASK = %v, %v", entries, err)
 	// Until the move is over, Redis refuses what is about several keys of which some are not there.
 	if err := store.Apply(t.Context(), change()); !errors.Is(err, keystore.ErrUnavailable) || !strings.Contains(err.Error(), "TRYAGAIN") {
 		t.Errorf("Apply by ASK: %v", err)

@@ -21,9 +21,7 @@ func TestTLS(t *testing.T) {
 	server := storetest.StartTLSRedis(t, certs)
 	noFile := filepath.Join(t.TempDir(), "none")
 	noCert := filepath.Join(t.TempDir(), "empty")
-	if err := os.WriteFile(noCert, []byte("hello"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	storetest.OK(t, os.WriteFile(noCert, []byte("hello"), 0o600))
 	for _, tt := range []struct {
 		name      string
 		options   url.Values
@@ -50,9 +48,7 @@ func TestTLS(t *testing.T) {
 			}
 			if tt.openSays != "" {
 				_, err := redisstore.Open(redisstore.Options{URL: address})
-				if !errors.Is(err, keystore.ErrInvalid) || !strings.Contains(err.Error(), tt.openSays) {
-					t.Errorf("Open: %v, want %v that says %s", err, keystore.ErrInvalid, tt.openSays)
-				}
+				storetest.FailIf(t, !errors.Is(err, keystore.ErrInvalid) || !strings.Contains(err.Error(), tt.openSays), "Open: %v, want %v that says %s", err, keystore.ErrInvalid, tt.openSays)
 				return
 			}
 			store := open(t, redisstore.Options{URL: address, Timeout: patient})

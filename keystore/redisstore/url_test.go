@@ -22,9 +22,7 @@ func TestPasswordIsNotShown(t *testing.T) {
 		for e := err; e != nil; e = errors.Unwrap(e) {
 			for _, form := range []string{"s3cr", "w#ord", "%23ord"} {
 				for _, shown := range []string{e.Error(), fmt.Sprintf("%+v", e), fmt.Sprintf("%#v", e)} {
-					if strings.Contains(shown, form) {
-						t.Errorf("the error shows the password: %s", shown)
-					}
+					storetest.FailIf(t, strings.Contains(shown, form), "the error shows the password: %s", shown)
 				}
 			}
 		}

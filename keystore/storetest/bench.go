@@ -28,9 +28,7 @@ func Benchmark(b *testing.B, store keystore.Store) {
 		}
 	}
 	apply := func(b *testing.B, change keystore.Change) {
-		if err := store.Apply(b.Context(), change); err != nil {
-			b.Fatal(err)
-		}
+		OK(b, store.Apply(b.Context(), change))
 	}
 	setup := keystore.Change{Steps: []keystore.Step{
 		{Kind: keystore.PutRecord, Name: "deployment/one", Value: record},
@@ -45,25 +43,19 @@ func Benchmark(b *testing.B, store keystore.Store) {
 	b.Run("Get", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := store.Get(b.Context(), "deployment/one"); err != nil {
-				b.Fatal(err)
-			}
+			OK(b, ErrOf(store.Get(b.Context(), "deployment/one")))
 		}
 	})
 	b.Run("Get3", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := store.Get(b.Context(), "deployment/one", "two", "three"); err != nil {
-				b.Fatal(err)
-			}
+			OK(b, ErrOf(store.Get(b.Context(), "deployment/one", "two", "three")))
 		}
 	})
 	b.Run("Members50", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := store.Members(b.Context(), "members", "member-0500", 50); err != nil {
-				b.Fatal(err)
-			}
+			OK(b, ErrOf(store.Members(b.Context(), "members", "member-0500", 50)))
 		}
 	})
 	created := 0

@@ -45,12 +45,8 @@ func WantUnavailable(t testing.TB, ctx context.Context, store keystore.Store, wi
 		took := time.Since(start)
 		found[name] = err
 		var failed *keystore.ConditionError
-		if !errors.Is(err, keystore.ErrUnavailable) || errors.As(err, &failed) {
-			t.Errorf("%s: %v, want %v", name, err, keystore.ErrUnavailable)
-		}
-		if took > within {
-			t.Errorf("%s took %v, want at most %v", name, took, within)
-		}
+		FailIf(t, !errors.Is(err, keystore.ErrUnavailable) || errors.As(err, &failed), "%s: %v, want %v", name, err, keystore.ErrUnavailable)
+		FailIf(t, took > within, "%s took %v, want at most %v", name, took, within)
 	}
 	return found
 }
@@ -61,9 +57,7 @@ func callTests() []test {
 		{"a context that is over", func(t *testing.T, k *kit) {
 			k.steps(put("a", "value"))
 			for name, err := range WantUnavailable(t, cancelled(t), k.Store, promptly) {
-				if !errors.Is(err, context.Canceled) {
-					t.Errorf("%s: %v, want %v in it", name, err, context.Canceled)
-				}
+				FailIf(t, !errors.Is(err, context.Canceled), "%s: %v, want %v in it", name, err, context.Canceled)
 			}
 			k.wantRecord("a", []byte("value"))
 			k.wantLog()
@@ -72,16 +66,12 @@ func callTests() []test {
 			ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 			defer cancel()
 			for name, err := range WantUnavailable(t, ctx, k.Store, promptly) {
-				if !errors.Is(err, context.DeadlineExceeded) {
-					t.Errorf("%s: %v, want %v in it", name, err, context.DeadlineExceeded)
-				}
+				FailIf(t, !errors.Is(err, context.DeadlineExceeded), "%s: %v, want %v in it", name, err, context.DeadlineExceeded)
 			}
 		}},
 		{"after Close", func(t *testing.T, k *kit) {
 			k.steps(put("a", "value"))
-			if err := k.Close(); err != nil {
-				t.Fatal(err)
-			}
+			OK(t, k.Close())
 			WantUnavailable(t, t.Context(), k.Store, promptly)
 			if err := k.Close(); err != nil {
 				t.Fatalf("a second Close: %v", err)
@@ -97,9 +87,7 @@ func callTests() []test {
 							Steps: []keystore.Step{put(fmt.Sprintf("%d-%d", w, i), "1")}, Event: []byte("event"),
 						})
 						if err != nil {
-							if !errors.Is(err, keystore.ErrUnavailable) {
-								t.Errorf("Apply: %v", err)
-							}
+							FailIf(t, !errors.Is(err, keystore.ErrUnavailable), "Apply: %v", err)
 							return
 						}
 						done.Add(1)

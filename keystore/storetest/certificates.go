@@ -27,24 +27,16 @@ func NewCertificates(t testing.TB) *Certificates {
 	dir := t.TempDir()
 	write := func(name, kind string, der []byte) string {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		OK(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
 		return path
 	}
 	newKey := func() *ecdsa.PrivateKey {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
+		key := Must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 		return key
 	}
 	sign := func(template, parent *x509.Certificate, key, parentKey *ecdsa.PrivateKey) []byte {
 		template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-		der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, parentKey)
-		if err != nil {
-			t.Fatal(err)
-		}
+		der := Must(x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, parentKey))
 		return der
 	}
 
@@ -59,10 +51,7 @@ func NewCertificates(t testing.TB) *Certificates {
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	keyDER := Must(x509.MarshalPKCS8PrivateKey(key))
 	return &Certificates{
 		CA:   write("ca.pem", "CERTIFICATE", caDER),
 		Cert: write("cert.pem", "CERTIFICATE", sign(leaf, ca, key, caKey)),

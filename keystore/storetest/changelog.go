@@ -31,9 +31,7 @@ func (k *kit) follower() *follower {
 func (f *follower) next(wait time.Duration) []keystore.LogEntry {
 	f.t.Helper()
 	entries, at, err := f.Next(f.t.Context(), f.at, wait)
-	if err != nil {
-		f.t.Fatalf("Next(%v): %v", f.at, err)
-	}
+	FatalIf(f.t, err != nil, "Next(%v): %v", f.at, err)
 	for i, entry := range entries {
 		if want := f.at.Seq + 1 + uint64(i); entry.Seq != want {
 			f.t.Fatalf("Next(%v)[%d] is number %d", f.at, i, entry.Seq)
@@ -53,18 +51,14 @@ func (f *follower) want(wait time.Duration, events ...string) {
 	for _, entry := range f.next(wait) {
 		got = append(got, string(entry.Event))
 	}
-	if !equal(got, events) {
-		f.t.Fatalf("Next = %q, want %q", got, events)
-	}
+	FatalIf(f.t, !equal(got, events), "Next = %q, want %q", got, events)
 }
 
 // wantHead checks that the log ends where the follower is.
 func (f *follower) wantHead() {
 	f.t.Helper()
 	head, err := f.Head(f.t.Context())
-	if err != nil || head != f.at {
-		f.t.Fatalf("Head = %v, %v, want %v", head, err, f.at)
-	}
+	FatalIf(f.t, err != nil || head != f.at, "Head = %v, %v, want %v", head, err, f.at)
 }
 
 // wait calls Next in the background, and gives back its error and when it ended.
@@ -109,9 +103,7 @@ func changeLogTests() []test {
 			f.wantHead()
 			again := k.follower()
 			again.want(0, "one", "two\x00\r\n\xff", "three")
-			if again.at != f.at {
-				k.t.Errorf("two ways to %v and %v", f.at, again.at)
-			}
+			FailIf(k.t, again.at != f.at, "two ways to %v and %v", f.at, again.at)
 		}},
 		{"a wait in which nothing comes", func(t *testing.T, k *kit) {
 			k.must(event("one"))
@@ -141,9 +133,7 @@ func changeLogTests() []test {
 				k.must(event("event"))
 				applied := time.Now()
 				end := <-done
-				if end.err != nil || len(end.entries) != 1 {
-					t.Fatalf("Next = %v", end)
-				}
+				FatalIf(t, end.err != nil || len(end.entries) != 1, "Next = %v", end)
 				late = append(late, max(end.at.Sub(applied), 0))
 				f.want(0, "event")
 			}
@@ -223,9 +213,7 @@ func changeLogTests() []test {
 				{Seq: 1, ID: f.at.ID + "0"},
 			} {
 				entries, to, err := f.Next(t.Context(), at, 0)
-				if !errors.Is(err, keystore.ErrLogGap) || errors.Is(err, keystore.ErrUnavailable) || len(entries) > 0 || to != at {
-					t.Errorf("Next(%v) = %v, %v, %v, want %v", at, entries, to, err, keystore.ErrLogGap)
-				}
+				FailIf(t, !errors.Is(err, keystore.ErrLogGap) || errors.Is(err, keystore.ErrUnavailable) || len(entries) > 0 || to != at, "Next(%v) = %v, %v, %v, want %v", at, entries, to, err, keystore.ErrLogGap)
 			}
 		}},
 		{"a context that ends ends the wait", func(t *testing.T, k *kit) {

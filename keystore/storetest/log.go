@@ -62,14 +62,10 @@ func logTests() []test {
 				{0, -1, 0, 0},
 			} {
 				got := k.log(tt.after, tt.limit)
-				if len(got) != tt.count {
-					k.t.Fatalf("Log(%d, %d) has %d entries, want %d", tt.after, tt.limit, len(got), tt.count)
-				}
+				FatalIf(k.t, len(got) != tt.count, "Log(%d, %d) has %d entries, want %d", tt.after, tt.limit, len(got), tt.count)
 				for i, entry := range got {
 					want := tt.first + uint64(i)
-					if entry.Seq != want || string(entry.Event) != fmt.Sprintf("event %d", want) {
-						k.t.Fatalf("Log(%d, %d)[%d] is number %d %q", tt.after, tt.limit, i, entry.Seq, entry.Event)
-					}
+					FatalIf(k.t, entry.Seq != want || string(entry.Event) != fmt.Sprintf("event %d", want), "Log(%d, %d)[%d] is number %d %q", tt.after, tt.limit, i, entry.Seq, entry.Event)
 				}
 			}
 		}},
@@ -83,9 +79,7 @@ func logTests() []test {
 							Steps: []keystore.Step{add("index", fmt.Sprintf("%d-%d", w, i))},
 							Event: fmt.Appendf(nil, "%d-%d", w, i),
 						})
-						if err != nil {
-							t.Errorf("Apply: %v", err)
-						}
+						FailIf(t, err != nil, "Apply: %v", err)
 					}
 				})
 			}
@@ -93,9 +87,7 @@ func logTests() []test {
 			seen, next := map[string]bool{}, map[int]int{}
 			entries := k.log(0, 10*writers*each)
 			for i, entry := range entries {
-				if entry.Seq != uint64(i+1) {
-					t.Fatalf("entry %d has number %d", i+1, entry.Seq)
-				}
+				FatalIf(t, entry.Seq != uint64(i+1), "entry %d has number %d", i+1, entry.Seq)
 				seen[string(entry.Event)] = true
 				var w, n int
 				if _, err := fmt.Sscanf(string(entry.Event), "%d-%d", &w, &n); err != nil || next[w] != n {
@@ -103,9 +95,7 @@ func logTests() []test {
 				}
 				next[w]++
 			}
-			if len(entries) != writers*each || len(seen) != writers*each {
-				t.Fatalf("%d entries, %d different, want %d", len(entries), len(seen), writers*each)
-			}
+			FatalIf(t, len(entries) != writers*each || len(seen) != writers*each, "%d entries, %d different, want %d", len(entries), len(seen), writers*each)
 			k.wantSize("index", writers*each)
 		}},
 	}

@@ -42,29 +42,19 @@ func recordTests() []test {
 		}},
 		{"several at once, in the order asked for", func(t *testing.T, k *kit) {
 			k.steps(put("a", "1"), put("b", ""), put("c", "3"))
-			got, err := k.Get(t.Context(), "c", "none", "b", "a", "c")
-			if err != nil {
-				t.Fatal(err)
-			}
+			got := Must(k.Get(t.Context(), "c", "none", "b", "a", "c"))
 			want := [][]byte{[]byte("3"), nil, {}, []byte("1"), []byte("3")}
 			for i := range want {
-				if len(got) != len(want) || (got[i] == nil) != (want[i] == nil) || string(got[i]) != string(want[i]) {
-					t.Fatalf("Get = %q, want %q", got, want)
-				}
+				FatalIf(t, len(got) != len(want) || (got[i] == nil) != (want[i] == nil) || string(got[i]) != string(want[i]), "Get = %q, want %q", got, want)
 			}
 		}},
 		{"none", func(t *testing.T, k *kit) {
 			got, err := k.Get(t.Context())
-			if err != nil || len(got) != 0 {
-				t.Fatalf("Get() = %q, %v", got, err)
-			}
+			FatalIf(t, err != nil || len(got) != 0, "Get() = %q, %v", got, err)
 		}},
 		{"a reader may change what it got", func(t *testing.T, k *kit) {
 			k.steps(put("a", "value"))
-			got, err := k.Get(t.Context(), "a")
-			if err != nil {
-				t.Fatal(err)
-			}
+			got := Must(k.Get(t.Context(), "a"))
 			copy(got[0], "xxxxx")
 			k.wantRecord("a", []byte("value"))
 		}},
@@ -100,18 +90,14 @@ func indexTests() []test {
 				var got []string
 				for after := ""; ; {
 					page := k.members("index", after, limit)
-					if len(page) > limit {
-						k.t.Fatalf("a page of %d has %d", limit, len(page))
-					}
+					FatalIf(k.t, len(page) > limit, "a page of %d has %d", limit, len(page))
 					if len(page) == 0 {
 						break
 					}
 					got = append(got, page...)
 					after = page[len(page)-1]
 				}
-				if !equal(got, want) {
-					k.t.Fatalf("pages of %d are %q", limit, got)
-				}
+				FatalIf(k.t, !equal(got, want), "pages of %d are %q", limit, got)
 			}
 		}},
 		{"any cursor", func(_ *testing.T, k *kit) {
@@ -156,9 +142,7 @@ func indexTests() []test {
 			k.wantSize("index", 0)
 			k.steps(add("index", "a"), add("other", "b"))
 			got, err := k.Sizes(t.Context(), "other", "none", "index", "index")
-			if err != nil || !slices.Equal(got, []int64{1, 0, 1, 1}) {
-				t.Fatalf("Sizes = %d, %v", got, err)
-			}
+			FatalIf(t, err != nil || !slices.Equal(got, []int64{1, 0, 1, 1}), "Sizes = %d, %v", got, err)
 			if got, err = k.Sizes(t.Context()); err != nil || len(got) != 0 {
 				t.Fatalf("Sizes() = %d, %v", got, err)
 			}

@@ -38,10 +38,8 @@ func StartSentinel(t testing.TB, replicas int, settings ...string) *Sentinel {
 		client := sentinel.Client()
 		// They speak to each other more often than they otherwise do, so that no test waits for
 		// them to get acquainted.
-		if err := client.Do(t.Context(), "sentinel", "debug", "publish-period", 100, "info-period", 300,
-			"ping-period", 200, "ask-period", 200).Err(); err != nil {
-			t.Fatal(err)
-		}
+		OK(t, client.Do(t.Context(), "sentinel", "debug", "publish-period", 100, "info-period", 300,
+			"ping-period", 200, "ask-period", 200).Err())
 		poll(t, "the Sentinels know each other and the replicas", func() bool {
 			found, err := client.Do(t.Context(), "sentinel", "master", sentinelMaster).Result()
 			master, ok := found.(map[any]any)

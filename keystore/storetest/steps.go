@@ -145,10 +145,7 @@ func dropTest(n int) func(*testing.T, *kit) {
 		for i := range n {
 			names = append(names, "key/"+member(i))
 		}
-		values, err := k.Get(t.Context(), names...)
-		if err != nil {
-			t.Fatal(err)
-		}
+		values := Must(k.Get(t.Context(), names...))
 		for i, value := range values {
 			if (value != nil) != (i == 0) {
 				t.Fatalf("record %s is %s", names[i], show(value))

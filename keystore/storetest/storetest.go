@@ -113,9 +113,7 @@ func (k *kit) wantRecord(name string, want []byte) {
 func (k *kit) members(index, after string, limit int) []string {
 	k.t.Helper()
 	got, err := k.Members(k.t.Context(), index, after, limit)
-	if err != nil {
-		k.t.Fatalf("Members(%q, %q, %d): %v", index, after, limit, err)
-	}
+	FatalIf(k.t, err != nil, "Members(%q, %q, %d): %v", index, after, limit, err)
 	return got
 }
 
@@ -131,21 +129,15 @@ func (k *kit) wantMembers(index, after string, limit int, want ...string) {
 func (k *kit) wantSize(index string, want int64) {
 	k.t.Helper()
 	got, err := k.Sizes(k.t.Context(), index)
-	if err != nil {
-		k.t.Fatalf("Sizes(%q): %v", index, err)
-	}
-	if len(got) != 1 || got[0] != want {
-		k.t.Fatalf("Sizes(%q) = %d, want %d", index, got, want)
-	}
+	FatalIf(k.t, err != nil, "Sizes(%q): %v", index, err)
+	FatalIf(k.t, len(got) != 1 || got[0] != want, "Sizes(%q) = %d, want %d", index, got, want)
 }
 
 // log reads a page of the log.
 func (k *kit) log(after uint64, limit int) []keystore.LogEntry {
 	k.t.Helper()
 	got, err := k.Log(k.t.Context(), after, limit)
-	if err != nil {
-		k.t.Fatalf("Log(%d, %d): %v", after, limit, err)
-	}
+	FatalIf(k.t, err != nil, "Log(%d, %d): %v", after, limit, err)
 	return got
 }
 
@@ -153,9 +145,7 @@ func (k *kit) log(after uint64, limit int) []keystore.LogEntry {
 func (k *kit) wantLog(events ...string) {
 	k.t.Helper()
 	got := k.log(0, len(events)+10)
-	if len(got) != len(events) {
-		k.t.Fatalf("the log has %d entries, want %d: %v", len(got), len(events), got)
-	}
+	FatalIf(k.t, len(got) != len(events), "the log has %d entries, want %d: %v", len(got), len(events), got)
 	for i, entry := range got {
 		if entry.Seq != uint64(i+1) || string(entry.Event) != events[i] {
 			k.t.Fatalf("log entry %d is number %d %q, want %q", i+1, entry.Seq, entry.Event, events[i])

@@ -14,12 +14,8 @@ func timeTests() []test {
 			before := time.Now().Add(-slack)
 			got := k.time()
 			after := time.Now().Add(slack)
-			if got.Before(before) || got.After(after) {
-				t.Errorf("the time is %s, want one from %s to %s", got, before, after)
-			}
-			if got.Location() != time.UTC {
-				t.Errorf("the time is of %s, want UTC", got.Location())
-			}
+			FailIf(t, got.Before(before) || got.After(after), "the time is %s, want one from %s to %s", got, before, after)
+			FailIf(t, got.Location() != time.UTC, "the time is of %s, want UTC", got.Location())
 		}},
 		{"time goes on, also where nothing was ever written", func(t *testing.T, k *kit) {
 			first := k.time()
@@ -37,8 +33,6 @@ func timeTests() []test {
 func (k *kit) time() time.Time {
 	k.t.Helper()
 	got, err := k.Time(k.t.Context())
-	if err != nil {
-		k.t.Fatalf("Time: %v", err)
-	}
+	FatalIf(k.t, err != nil, "Time: %v", err)
 	return got
 }

@@ -1,4 +1,4 @@
-package storetest
+package keystore_test
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/deploymentkeys/gateway/keystore"
+	"github.com/deploymentkeys/gateway/keystore/storetest"
 )
 
 // auditFaultTests are what somebody does to the audit log who can write the store and has no key of it.
@@ -24,68 +25,47 @@ func auditFaultTests() []keystoreTest {
 	raw := func(k *keystoreKit, name string) []byte {
 		k.t.Helper()
 		records, err := k.store.Get(k.ctx(), name)
-		if err != nil || records[0] == nil {
-			k.t.Fatalf("record %s: %q, %v", name, records, err)
-		}
+		fatalIf(k.t, err != nil || records[0] == nil, "record %s: %q, %v", name, records, err)
 		return records[0]
-	}
-	tamper := func(k *keystoreKit, steps ...keystore.Step) {
-		k.t.Helper()
-		if err := k.store.Apply(k.ctx(), keystore.Change{Steps: steps}); err != nil {
-			k.t.Fatal(err)
-		}
 	}
 	begunAnew := func(k *keystoreKit) {
 		k.t.Helper()
 		all := k.audit("", 100)
-		if len(all) != 6 || all[5].Kind != keystore.AuditAltered || all[5].Seq < 1e12 {
-			k.t.Errorf("after that the log has %q", told(all))
-		}
+		failIf(k.t, len(all) != 6 || all[5].Kind != keystore.AuditAltered || all[5].Seq < 1e12, "after that the log has %q", told(all))
 		k.wantFaults()
 	}
 	return []keystoreTest{
 		{"audit: a changed entry is found", func(t *testing.T, k *keystoreKit) {
 			entered(k)
-			tamper(k, put(entry3, string(bytes.Replace(raw(k, entry3), []byte("alice"), []byte("carol"), 1))))
+			k.forge(put(entry3, string(bytes.Replace(raw(k, entry3), []byte("alice"), []byte("carol"), 1))))
 			k.wantFaults("3 is altered")
-			list, err := k.Audit(k.ctx(), keystore.Page{Limit: 10})
-			k.want(err, nil)
-			if len(list.Items) != 4 || !slices.Equal(list.Altered, []string{entry3}) {
-				t.Errorf("the list has %d entries, and says that %q are altered", len(list.Items), list.Altered)
-			}
+			list := must(k.Audit(k.ctx(), keystore.Page{Limit: 10}))
+			failIf(t, len(list.Items) != 4 || !slices.Equal(list.Altered, []string{entry3}), "the list has %d entries, and says that %q are altered", len(list.Items), list.Altered)
 		}},
-		{"audit: a removed entry is found", func(t *testing.T, k *keystoreKit) {
+		{"audit: a removed entry is found", func(_ *testing.T, k *keystoreKit) {
 			entered(k)
-			tamper(k, keystore.Step{Kind: keystore.DeleteRecord, Name: entry3})
-			k.wantFaults("3 is missing")
+			k.forge(remove(entry3), remove("audit/0000000000000005"))
+			k.wantFaults("3 is missing", "5 is missing")
 		}},
-		{"audit: entries that changed places are found", func(t *testing.T, k *keystoreKit) {
+		{"audit: entries that changed places are found", func(_ *testing.T, k *keystoreKit) {
 			entered(k)
 			const entry4 = "audit/0000000000000004"
 			three, four := raw(k, entry3), raw(k, entry4)
-			tamper(k, put(entry3, string(four)), put(entry4, string(three)))
+			k.forge(put(entry3, string(four)), put(entry4, string(three)))
 			k.wantFaults("3 is altered", "4 is altered")
-		}},
-		{"audit: removed last entries are found", func(t *testing.T, k *keystoreKit) {
-			entered(k)
-			tamper(k, keystore.Step{Kind: keystore.DeleteRecord, Name: "audit/0000000000000005"})
-			k.wantFaults("5 is missing")
 		}},
 		{"audit: an altered head is told, and the log begins anew", func(t *testing.T, k *keystoreKit) {
 			entered(k)
-			tamper(k, put("audit", string(bytes.Replace(raw(k, "audit"), []byte(`"last":5`), []byte(`"last":4`), 1))))
-			_, err := k.AuditRange(k.ctx())
-			k.want(err, keystore.ErrAltered)
-			_, err = k.Audit(k.ctx(), keystore.Page{Limit: 10})
-			k.want(err, keystore.ErrAltered)
+			k.forge(put("audit", string(bytes.Replace(raw(k, "audit"), []byte(`"last":5`), []byte(`"last":4`), 1))))
+			k.want(errOf(k.AuditRange(k.ctx())), keystore.ErrAltered)
+			k.want(errOf(k.Audit(k.ctx(), keystore.Page{Limit: 10})), keystore.ErrAltered)
 			k.writeAudit()
 			begunAnew(k)
 		}},
 		{"audit: a head that is gone is told, and the log begins anew", func(t *testing.T, k *keystoreKit) {
 			entered(k)
-			tamper(k, keystore.Step{Kind: keystore.DeleteRecord, Name: "audit"})
-			_, err := k.AuditRange(k.ctx())
-			k.want(err, keystore.ErrAltered)
+			k.forge(remove("audit"))
+			k.want(errOf(k.AuditRange(k.ctx())), keystore.ErrAltered)
 			k.writeAudit()
 			begunAnew(k)
 			raw(k, entry3) // what was entered before is still there, for whoever wants to look at it
@@ -112,22 +92,19 @@ func auditFaultTests() []keystoreTest {
 			k.wantFaults()
 		}},
 		{"audit: an old change that is put into the change log again shows its time", func(t *testing.T, k *keystoreKit) {
-			clock := NewClock(k.store, time.Now().UTC().Truncate(time.Second))
+			clock := storetest.NewClock(k.store, time.Now().UTC().Truncate(time.Second))
 			k.Keystore = clock.Keystore(master)
 			entered(k)
-			entries, err := k.store.Log(k.ctx(), 4, 1)
-			k.want(err, nil)
+			entries := must(k.store.Log(k.ctx(), 4, 1))
 			clock.Advance(time.Hour)
-			if err := k.store.Apply(k.ctx(), keystore.Change{Event: entries[0].Event}); err != nil {
-				t.Fatal(err)
-			}
+			ok(t, k.store.Apply(k.ctx(), keystore.Change{Event: entries[0].Event}))
 			k.writeAudit()
 			if newest := k.audit("", 10)[0]; newest.Entered.Sub(newest.Time) < time.Hour {
 				t.Errorf("a copy of an old change is entered as %+v", newest)
 			}
 		}},
 		{"audit: missing entries do not keep others from being removed", func(t *testing.T, k *keystoreKit) {
-			clock := NewClock(k.store, time.Now().Add(-100*24*time.Hour).Truncate(time.Second))
+			clock := storetest.NewClock(k.store, time.Now().Add(-100*24*time.Hour).Truncate(time.Second))
 			k.Keystore = clock.Keystore(master)
 			k.deployment("dep1")
 			for range 410 {
@@ -139,9 +116,9 @@ func auditFaultTests() []keystoreTest {
 			k.writeAudit()
 			var steps []keystore.Step
 			for seq := 1; seq <= 405; seq++ {
-				steps = append(steps, keystore.Step{Kind: keystore.DeleteRecord, Name: fmt.Sprintf("audit/%016x", seq)})
+				steps = append(steps, remove(fmt.Sprintf("audit/%016x", seq)))
 			}
-			tamper(k, steps...)
+			k.forge(steps...)
 			clock.Advance(50 * 24 * time.Hour)
 			if n, err := k.PurgeAudit(k.ctx(), 60*24*time.Hour); n != 412 || err != nil {
 				t.Errorf("%d removed, %v, want 412", n, err)
@@ -149,20 +126,19 @@ func auditFaultTests() []keystoreTest {
 			k.wantFaults()
 			k.want(k.RevokeAllTokens(k.ctx(), alice), nil)
 			k.writeAudit()
-			tamper(k, keystore.Step{Kind: keystore.DeleteRecord, Name: fmt.Sprintf("audit/%016x", 413)})
+			k.forge(remove(fmt.Sprintf("audit/%016x", 413)))
 			if n, err := k.PurgeAudit(k.ctx(), 10*24*time.Hour); n != 0 || err != nil {
 				t.Errorf("%d removed before one that is there and whose time is not over, %v", n, err)
 			}
 			k.wantFaults("413 is missing")
 		}},
 		{"audit: an entry of the future does not keep others from being removed", func(t *testing.T, k *keystoreKit) {
-			clock := NewClock(k.store, time.Now().Add(-100*24*time.Hour).Truncate(time.Second))
+			clock := storetest.NewClock(k.store, time.Now().Add(-100*24*time.Hour).Truncate(time.Second))
 			k.Keystore = clock.Keystore(master)
 			ahead := keystore.New(k.store, master)
 			ahead.SetClock(func() time.Time { return clock.Now().Add(50 * 365 * 24 * time.Hour) })
 			k.deployment("dep1")
-			_, err := ahead.CreateDeployment(k.ctx(), alice, keystore.Deployment{ID: "dep2", Name: "n"})
-			k.want(err, nil)
+			k.want(errOf(ahead.CreateDeployment(k.ctx(), alice, keystore.Deployment{ID: "dep2", Name: "n"})), nil)
 			k.key("dep1")
 			k.writeAudit()
 			clock.Advance(100 * 24 * time.Hour)
@@ -172,7 +148,7 @@ func auditFaultTests() []keystoreTest {
 		}},
 		{"audit: nobody else's entries are shown", func(t *testing.T, k *keystoreKit) {
 			entered(k)
-			tamper(k, add("audit/dep2", keystore.AuditPlace(3)), add("audit/dep2", "not a place"), add("audit/dep2", keystore.AuditPlace(77)))
+			k.forge(add("audit/dep2", keystore.AuditPlace(3)), add("audit/dep2", "not a place"), add("audit/dep2", keystore.AuditPlace(77)))
 			if got, want := told(k.audit("dep2", 100)), []string{"deployment.created dep2 alice 192.0.2.1"}; !slices.Equal(got, want) {
 				t.Errorf("dep2 has %q, want %q", got, want)
 			}
@@ -181,15 +157,11 @@ func auditFaultTests() []keystoreTest {
 			entered(k)
 			const forged = `{"kind":"key.deleted","time":"2026-01-02T03:04:05Z","by":"carol","deployment":"dep1"}`
 			for _, event := range []string{forged, "x", string(make([]byte, 32)) + forged} {
-				if err := k.store.Apply(k.ctx(), keystore.Change{Event: []byte(event)}); err != nil {
-					t.Fatal(err)
-				}
+				ok(t, k.store.Apply(k.ctx(), keystore.Change{Event: []byte(event)}))
 			}
 			k.writeAudit()
 			for i, entry := range k.audit("", 3)[:3] {
-				if entry.Kind != keystore.AuditAltered || entry.Outcome != keystore.OutcomeUnknown || entry.By != "" || entry.Change != uint64(8-i) {
-					t.Errorf("a forged change is entered as %+v", entry)
-				}
+				failIf(t, entry.Kind != keystore.AuditAltered || entry.Outcome != keystore.OutcomeUnknown || entry.By != "" || entry.Change != uint64(8-i), "a forged change is entered as %+v", entry)
 			}
 			k.wantFaults()
 		}},
@@ -202,9 +174,7 @@ func auditFaultTests() []keystoreTest {
 				t.Fatal(err)
 			}
 			for _, entry := range k.audit("", 100) {
-				if entry.Count > 1 {
-					t.Errorf("there is an entry of %d changes: %+v", entry.Count, entry)
-				}
+				failIf(t, entry.Count > 1, "there is an entry of %d changes: %+v", entry.Count, entry)
 			}
 			if newest := k.audit("", 1)[0]; newest.Kind != keystore.AuditAltered || newest.Change != 6 {
 				t.Errorf("a number that goes back is entered as %+v", newest)
@@ -229,16 +199,11 @@ func auditFaultTests() []keystoreTest {
 			if n, err := k.PurgeAudit(k.ctx(), -1); n != 5 || err != nil {
 				t.Fatalf("%d removed, %v", n, err)
 			}
-			slots, err := k.AuditSlots(k.ctx(), log.First, log.Last)
-			k.want(err, nil)
+			slots := must(k.AuditSlots(k.ctx(), log.First, log.Last))
 			for _, slot := range slots {
-				if slot.Fault != keystore.AuditFaultExpired {
-					t.Errorf("%d is %q", slot.Seq, slot.Fault)
-				}
+				failIf(t, slot.Fault != keystore.AuditFaultExpired, "%d is %q", slot.Seq, slot.Fault)
 			}
-			if len(slots) != 5 {
-				t.Errorf("%d slots", len(slots))
-			}
+			failIf(t, len(slots) != 5, "%d slots", len(slots))
 		}},
 	}
 }

@@ -1,4 +1,4 @@
-package storetest
+package keystore_test
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/deploymentkeys/gateway/keystore"
+	"github.com/deploymentkeys/gateway/keystore/storetest"
 )
 
 // writeAudit brings the audit log up to date.
@@ -37,12 +38,8 @@ func (k *keystoreKit) audit(deployment string, limit int) []keystore.AuditEntry 
 		} else {
 			list, err = k.DeploymentAudit(k.ctx(), deployment, page)
 		}
-		if err != nil {
-			k.t.Fatalf("reading the audit log of %q: %v", deployment, err)
-		}
-		if len(list.Items) > limit {
-			k.t.Fatalf("a page of %d has %d entries", limit, len(list.Items))
-		}
+		fatalIf(k.t, err != nil, "reading the audit log of %q: %v", deployment, err)
+		fatalIf(k.t, len(list.Items) > limit, "a page of %d has %d entries", limit, len(list.Items))
 		all = append(all, list.Items...)
 		if page.After = list.Next; page.After == "" {
 			return all
@@ -62,16 +59,10 @@ func told(entries []keystore.AuditEntry) []string {
 // slots are all numbers of the audit log.
 func (k *keystoreKit) slots() (keystore.AuditRange, []keystore.AuditSlot) {
 	k.t.Helper()
-	log, err := k.AuditRange(k.ctx())
-	if err != nil {
-		k.t.Fatal(err)
-	}
+	log := must(k.AuditRange(k.ctx()))
 	var all []keystore.AuditSlot
 	for next := log.First; ; next += uint64(len(all)) {
-		slots, err := k.AuditSlots(k.ctx(), next, log.Last)
-		if err != nil {
-			k.t.Fatal(err)
-		}
+		slots := must(k.AuditSlots(k.ctx(), next, log.Last))
 		if len(slots) == 0 {
 			return log, all
 		}
@@ -102,9 +93,7 @@ func (k *keystoreKit) faults() []string {
 			Previous string `json:"previous_hash"`
 			Seq      uint64 `json:"seq"`
 		}
-		if err := json.Unmarshal([]byte(line), &entry); err != nil {
-			k.t.Fatal(err)
-		}
+		ok(k.t, json.Unmarshal([]byte(line), &entry))
 		hash := lineHash.FindStringSubmatch(line)
 		sum := sha256.Sum256([]byte(lineHash.ReplaceAllString(line, "{")))
 		switch {
@@ -142,16 +131,13 @@ func auditTests() []keystoreTest {
 			for i := range keystore.MaxAllowedIPs {
 				texts = append(texts, fmt.Sprintf("2001:db8:aaaa:bbbb:cccc:dddd:%04x:0/112", 0x1000+i))
 			}
-			addresses, err := keystore.ParseAllowedIPs(texts)
-			k.want(err, nil)
-			_, err = k.UpdateKey(k.ctx(), keystore.Caller{Name: "bob", Address: "2001:db8::1", Via: keystore.ViaConsole}, "dep1", key.ID, func(key *keystore.Key) error {
+			addresses := must(keystore.ParseAllowedIPs(texts))
+			k.want(errOf(k.UpdateKey(k.ctx(), keystore.Caller{Name: "bob", Address: "2001:db8::1", Via: keystore.ViaConsole}, "dep1", key.ID, func(key *keystore.Key) error {
 				key.Scopes, key.Description = keystore.ScopeDeploy, strings.Repeat("ä", 300)
 				key.AllowedIPs = addresses
 				return nil
-			})
-			k.want(err, nil)
-			_, err = k.PutMember(k.ctx(), alice, "dep2", "carol", keystore.RoleAdmin)
-			k.want(err, nil)
+			})), nil)
+			k.want(errOf(k.PutMember(k.ctx(), alice, "dep2", "carol", keystore.RoleAdmin)), nil)
 			k.rotate(key.ID, keystore.KeyRotation{Overlap: time.Hour, RevokeTokens: true})
 			k.want(k.RevokeAllTokens(k.ctx(), alice), nil)
 			k.writeAudit()
@@ -197,9 +183,7 @@ func auditTests() []keystoreTest {
 			sets := map[string]map[string]string{}
 			for _, entry := range k.audit("", 100) {
 				sets[string(entry.Kind)] = entry.Set
-				if strings.HasPrefix(string(entry.Kind), "key.") && entry.Key != key.ID {
-					t.Errorf("%s is about key %q", entry.Kind, entry.Key)
-				}
+				failIf(t, strings.HasPrefix(string(entry.Kind), "key.") && entry.Key != key.ID, "%s is about key %q", entry.Kind, entry.Key)
 			}
 			for kind, want := range map[string]string{
 				"key.created": "map[name:k scopes:deploy airflow:read airflow:write]",
@@ -216,18 +200,15 @@ func auditTests() []keystoreTest {
 		{"audit: no Deployment, no entries", func(t *testing.T, k *keystoreKit) {
 			k.deployment("dep1")
 			for _, id := range []string{"dep2", "", "../dep1", "DEP1"} {
-				_, err := k.DeploymentAudit(k.ctx(), id, keystore.Page{Limit: 1})
-				k.want(err, keystore.ErrNotFound)
+				k.want(errOf(k.DeploymentAudit(k.ctx(), id, keystore.Page{Limit: 1})), keystore.ErrNotFound)
 			}
 			if got := k.audit("dep1", 10); len(got) != 0 {
 				t.Errorf("before anything is entered there is %v", told(got))
 			}
 			for _, limit := range []int{0, -1, keystore.MaxPage + 1} {
 				k.writeAudit()
-				_, err := k.DeploymentAudit(k.ctx(), "dep1", keystore.Page{Limit: limit})
-				k.want(err, keystore.ErrInvalid)
-				_, err = k.Audit(k.ctx(), keystore.Page{Limit: limit})
-				k.want(err, keystore.ErrInvalid)
+				k.want(errOf(k.DeploymentAudit(k.ctx(), "dep1", keystore.Page{Limit: limit})), keystore.ErrInvalid)
+				k.want(errOf(k.Audit(k.ctx(), keystore.Page{Limit: limit})), keystore.ErrInvalid)
 			}
 			k.wantFaults()
 		}},
@@ -240,9 +221,7 @@ func auditTests() []keystoreTest {
 				}
 			}
 			for _, text := range []string{"", "0", "000000000000000g", "000000000000000A", "+00000000000000a", "00000000000000000"} {
-				if keystore.IsAuditPlace(text) {
-					t.Errorf("%q is a place", text)
-				}
+				failIf(t, keystore.IsAuditPlace(text), "%q is a place", text)
 			}
 		}},
 		{"audit: many nodes enter every change once", func(t *testing.T, k *keystoreKit) {
@@ -271,13 +250,11 @@ func auditTests() []keystoreTest {
 			for _, entry := range all {
 				seen[entry.Set["name"]] = true
 			}
-			if len(all) != nodes*each+1 || len(seen) != len(all) {
-				t.Errorf("%d entries of %d changes, want %d", len(all), len(seen), nodes*each+1)
-			}
+			failIf(t, len(all) != nodes*each+1 || len(seen) != len(all), "%d entries of %d changes, want %d", len(all), len(seen), nodes*each+1)
 			k.wantFaults()
 		}},
 		{"audit: entries are removed when their time is over", func(t *testing.T, k *keystoreKit) {
-			clock := NewClock(k.store, time.Now().Add(-100*24*time.Hour).Truncate(time.Second))
+			clock := storetest.NewClock(k.store, time.Now().Add(-100*24*time.Hour).Truncate(time.Second))
 			k.Keystore = clock.Keystore(master)
 			k.deployment("old")
 			k.want(k.DeleteDeployment(k.ctx(), alice, "old"), nil)
@@ -299,8 +276,7 @@ func auditTests() []keystoreTest {
 			if got, want := told(k.audit("", 10)), []string{"deployment.created dep2 alice 192.0.2.1"}; !slices.Equal(got, want) {
 				t.Errorf("the log has %q, want %q", got, want)
 			}
-			_, err := k.DeploymentAudit(k.ctx(), "old", keystore.Page{Limit: 10})
-			k.want(err, keystore.ErrNotFound)
+			k.want(errOf(k.DeploymentAudit(k.ctx(), "old", keystore.Page{Limit: 10})), keystore.ErrNotFound)
 			if got := k.audit("dep1", 10); len(got) != 0 {
 				t.Errorf("dep1 still has %q", told(got))
 			}
@@ -317,7 +293,7 @@ func auditTests() []keystoreTest {
 			}
 		}},
 		{"audit: refusals are bounded, and counted", func(t *testing.T, k *keystoreKit) {
-			clock := NewClock(k.store, time.Now().UTC().Truncate(time.Hour))
+			clock := storetest.NewClock(k.store, time.Now().UTC().Truncate(time.Hour))
 			k.Keystore = clock.Keystore(master)
 			k.deployment("dep1")
 			const flood = 3 * keystore.MaxUnprovenRefusals
@@ -337,14 +313,10 @@ func auditTests() []keystoreTest {
 							continue
 						}
 						entered += entry.Count
-						if entry.Outcome != keystore.OutcomeRefused || entry.Since.IsZero() || entry.Handler != "auth" || entry.Error != "invalid_token" {
-							t.Fatalf("a refusal is %+v", entry)
-						}
+						fatalIf(t, entry.Outcome != keystore.OutcomeRefused || entry.Since.IsZero() || entry.Handler != "auth" || entry.Error != "invalid_token", "a refusal is %+v", entry)
 					case keystore.RefusalsSummed:
 						counted += entry.Count
-						if entry.Since.IsZero() {
-							t.Fatalf("the sum is %+v", entry)
-						}
+						fatalIf(t, entry.Since.IsZero(), "the sum is %+v", entry)
 					}
 				}
 				return entered, counted
@@ -392,9 +364,7 @@ func auditTests() []keystoreTest {
 			cancel()
 			_, left, err := k.WriteAudit(ctx, []keystore.Refusal{{Handler: "auth", Count: 3}})
 			k.want(err, keystore.ErrUnavailable)
-			if len(left) != 1 || left[0].Count != 3 {
-				t.Errorf("left are %+v", left)
-			}
+			failIf(t, len(left) != 1 || left[0].Count != 3, "left are %+v", left)
 		}},
 	}
 }

@@ -1,4 +1,4 @@
-package storetest
+package keystore_test
 
 import (
 	"errors"
@@ -23,18 +23,16 @@ func (k *keystoreKit) wantSecret(what, id, secret string, want error) {
 // expireAt sets the expiry of a key of dep1.
 func (k *keystoreKit) expireAt(id string, at time.Time) keystore.Key {
 	k.t.Helper()
-	key, err := k.UpdateKey(k.ctx(), alice, "dep1", id, func(key *keystore.Key) error {
+	key := must(k.UpdateKey(k.ctx(), alice, "dep1", id, func(key *keystore.Key) error {
 		key.ExpiresAt = at
 		return nil
-	})
-	k.want(err, nil)
+	}))
 	return key
 }
 
 func (k *keystoreKit) rotate(id string, r keystore.KeyRotation) (keystore.Key, string) {
 	k.t.Helper()
-	key, secret, err := k.RotateKey(k.ctx(), alice, "dep1", id, r)
-	k.want(err, nil)
+	key, secret := must2(k.RotateKey(k.ctx(), alice, "dep1", id, r))
 	return key, secret.Reveal()
 }
 
@@ -44,8 +42,7 @@ func expiryTests() []keystoreTest {
 		{"a key ends when it expires, and lives again when that is moved", func(t *testing.T, k *keystoreKit) {
 			k.deployment("dep1")
 			at := time.Now().Add(time.Hour)
-			key, made, err := k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k", ExpiresAt: at})
-			k.want(err, nil)
+			key, made := must2(k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k", ExpiresAt: at}))
 			if want := at.UTC().Truncate(time.Second); key.ExpiresAt != want {
 				t.Errorf("it expires at %s, want %s", key.ExpiresAt, want)
 			}
@@ -58,11 +55,8 @@ func expiryTests() []keystoreTest {
 				t.Errorf("error %q does not say since when", err)
 			}
 			k.wantSecret("after, with another secret", key.ID, keystore.NewSecret().Reveal(), keystore.ErrCredentials)
-			list, err := k.Keys(k.ctx(), "dep1", keystore.Page{Limit: 10})
-			k.want(err, nil)
-			if len(list.Items) != 1 || !list.Items[0].ExpiresAt.Equal(gone.ExpiresAt) {
-				t.Errorf("listed %+v, want the key with its expiry", list.Items)
-			}
+			list := must(k.Keys(k.ctx(), "dep1", keystore.Page{Limit: 10}))
+			failIf(t, len(list.Items) != 1 || !list.Items[0].ExpiresAt.Equal(gone.ExpiresAt), "listed %+v, want the key with its expiry", list.Items)
 			k.expireAt(key.ID, at)
 			k.wantSecret("moved to later", key.ID, secret, nil)
 			if never := k.expireAt(key.ID, time.Time{}); !never.ExpiresAt.IsZero() {
@@ -70,41 +64,37 @@ func expiryTests() []keystoreTest {
 			}
 			k.wantSecret("taken away", key.ID, secret, nil)
 		}},
-		{"time alone ends a key", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
-			key, secret := k.key("dep1")
-			at := k.expireAt(key.ID, time.Now().Add(2*time.Second)).ExpiresAt
-			before := k.events()
-			poll(t, "the key to expire", func() bool {
-				asked := time.Now()
-				_, err := k.Authenticate(k.ctx(), key.ID, secret)
-				switch {
-				case err == nil && !asked.Before(at):
-					t.Errorf("it is good %s after its end", asked.Sub(at))
-				case err != nil && time.Now().Before(at):
-					t.Errorf("it ends before its time: %v", err)
-				}
-				return errors.Is(err, keystore.ErrExpired)
-			})
-			k.wantEvents(before...)
+		{"time alone ends a key, and an overlap", func(_ *testing.T, k *keystoreKit) {
+			n := k.node()
+			key, first := n.key("dep1")
+			_, second := n.rotate(key.ID, keystore.KeyRotation{Overlap: time.Second})
+			n.expireAt(key.ID, start.Add(2*time.Second))
+			before := n.events()
+			n.clock.Advance(time.Second - 1)
+			n.wantSecret("the old one in the overlap", key.ID, first, nil)
+			n.clock.Advance(1)
+			n.wantSecret("the old one after it", key.ID, first, keystore.ErrCredentials)
+			n.clock.Advance(time.Second - 1)
+			n.wantSecret("the new one before the end", key.ID, second, nil)
+			n.clock.Advance(1)
+			n.wantSecret("the new one at the end", key.ID, second, keystore.ErrExpired)
+			n.wantEvents(before...)
 		}},
 		{"an expiry that cannot be is refused", func(t *testing.T, k *keystoreKit) {
 			k.deployment("dep1")
 			now := time.Now()
 			for _, at := range []time.Time{now, now.Add(-time.Hour), time.Unix(0, 0), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), time.Time{}.Add(time.Hour)} {
-				_, _, err := k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k", ExpiresAt: at})
-				k.want(err, keystore.ErrInvalid)
+				k.want(errOf2(k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k", ExpiresAt: at})), keystore.ErrInvalid)
 			}
 			k.wantEvents("deployment.created dep1")
 		}},
 		{"a key whose expiry or addresses were altered is refused", func(t *testing.T, k *keystoreKit) {
 			k.deployment("dep1")
 			for _, altered := range [][2]string{{`"expires_at":"2`, `"expires_at":"3`}, {`10.0.0.0/8`, `0.0.0.0/0`}} {
-				key, made, err := k.CreateKey(k.ctx(), alice, keystore.Key{
+				key, made := must2(k.CreateKey(k.ctx(), alice, keystore.Key{
 					DeploymentID: "dep1", Name: "k", ExpiresAt: time.Now().Add(time.Hour),
 					AllowedIPs: keystore.AllowedIPs{netip.MustParsePrefix("10.0.0.0/8")},
-				})
-				k.want(err, nil)
+				}))
 				k.alter("key/"+key.ID, altered[0], altered[1])
 				k.wantSecret("altered", key.ID, made.Reveal(), keystore.ErrAltered)
 			}
@@ -116,7 +106,6 @@ func expiryTests() []keystoreTest {
 func keyRotationTests() []keystoreTest {
 	return []keystoreTest{
 		{"a new secret takes over at once", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
 			key, first := k.key("dep1")
 			rotated, second := k.rotate(key.ID, keystore.KeyRotation{})
 			k.wantSecret("the old one", key.ID, first, keystore.ErrCredentials)
@@ -126,16 +115,17 @@ func keyRotationTests() []keystoreTest {
 				t.Errorf("rotated to %+v", rotated)
 			}
 			k.wantEvents("deployment.created dep1", "key.created dep1", "key.rotated dep1")
+			made, _ := must2(k.CreateKey(k.ctx(), alice, keystore.Key{
+				DeploymentID: "dep1", Name: "k", PreviousSecretHash: []byte("x"), PreviousSecretExpiresAt: time.Now().Add(time.Hour),
+			}))
+			failIf(t, made.HasPreviousSecret(time.Now()), "made %+v", made)
 		}},
 		{"both secrets work in the overlap, and never three", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
 			key, first := k.key("dep1")
 			begin := time.Now()
 			rotated, second := k.rotate(key.ID, keystore.KeyRotation{Overlap: keystore.MaxOverlap})
 			until := rotated.PreviousSecretExpiresAt
-			if until.Before(begin.Add(keystore.MaxOverlap)) || until.After(time.Now().Add(keystore.MaxOverlap+time.Second)) || until.Nanosecond() != 0 {
-				t.Errorf("the previous secret is good until %s", until)
-			}
+			failIf(t, until.Before(begin.Add(keystore.MaxOverlap)) || until.After(time.Now().Add(keystore.MaxOverlap+time.Second)) || until.Nanosecond() != 0, "the previous secret is good until %s", until)
 			k.wantSecret("the old one", key.ID, first, nil)
 			k.wantSecret("the new one", key.ID, second, nil)
 			k.wantSecret("another one", key.ID, keystore.NewSecret().Reveal(), keystore.ErrCredentials)
@@ -150,39 +140,17 @@ func keyRotationTests() []keystoreTest {
 			k.wantSecret("the third one", key.ID, third, keystore.ErrCredentials)
 			k.wantSecret("the fourth one", key.ID, fourth, nil)
 		}},
-		{"time alone ends the overlap", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
-			key, first := k.key("dep1")
-			rotated, second := k.rotate(key.ID, keystore.KeyRotation{Overlap: time.Second})
-			before, until := k.events(), rotated.PreviousSecretExpiresAt
-			poll(t, "the previous secret to end", func() bool {
-				asked := time.Now()
-				_, err := k.Authenticate(k.ctx(), key.ID, first)
-				switch {
-				case err == nil && !asked.Before(until):
-					t.Errorf("it is good %s after its end", asked.Sub(until))
-				case err != nil && time.Now().Before(until):
-					t.Errorf("it ends before its time: %v", err)
-				}
-				return errors.Is(err, keystore.ErrCredentials)
-			})
-			k.wantSecret("the new one", key.ID, second, nil)
-			k.wantEvents(before...)
-		}},
 		{"the overlap is ended early, and never extended", func(t *testing.T, k *keystoreKit) {
 			k.deployment("dep1")
 			k.deployment("dep2")
 			key, first := k.key("dep1")
 			k.want(k.EndPreviousSecret(k.ctx(), alice, "dep1", key.ID), keystore.ErrNotFound)
 			rotated, second := k.rotate(key.ID, keystore.KeyRotation{Overlap: time.Hour})
-			edited, err := k.UpdateKey(k.ctx(), alice, "dep1", key.ID, func(key *keystore.Key) error {
+			edited := must(k.UpdateKey(k.ctx(), alice, "dep1", key.ID, func(key *keystore.Key) error {
 				key.PreviousSecretExpiresAt, key.PreviousSecretHash, key.Name = time.Now().Add(1000*time.Hour), []byte("x"), "new"
 				return nil
-			})
-			k.want(err, nil)
-			if !edited.PreviousSecretExpiresAt.Equal(rotated.PreviousSecretExpiresAt) || !slices.Equal(edited.PreviousSecretHash, rotated.PreviousSecretHash) {
-				t.Errorf("an edit made of %+v %+v", rotated, edited)
-			}
+			}))
+			failIf(t, !edited.PreviousSecretExpiresAt.Equal(rotated.PreviousSecretExpiresAt) || !slices.Equal(edited.PreviousSecretHash, rotated.PreviousSecretHash), "an edit made of %+v %+v", rotated, edited)
 			k.want(k.EndPreviousSecret(k.ctx(), alice, "dep2", key.ID), keystore.ErrNotFound)
 			k.want(k.EndPreviousSecret(k.ctx(), alice, "dep1", "../dep1"), keystore.ErrNotFound)
 			k.want(k.EndPreviousSecret(k.ctx(), alice, "dep1", key.ID), nil)
@@ -193,18 +161,13 @@ func keyRotationTests() []keystoreTest {
 		}},
 		{"a rotation revokes tokens in the same step, if it is to", func(t *testing.T, k *keystoreKit) {
 			n := k.node()
-			n.deployment("dep1")
 			key, first := n.key("dep1")
 			n.want(n.RevokeToken(n.ctx(), alice, n.token("jti", key.ID)), nil)
 			kept, _ := n.rotate(key.ID, keystore.KeyRotation{Overlap: time.Hour})
-			if kept.TokenEpoch != 0 || kept.RevokedUntil.IsZero() {
-				t.Errorf("without revoke_tokens it is %+v", kept)
-			}
+			failIf(t, kept.TokenEpoch != 0 || kept.RevokedUntil.IsZero(), "without revoke_tokens it is %+v", kept)
 			n.wantKept(1, map[string]int64{key.ID: 1})
 			revoked, _ := n.rotate(key.ID, keystore.KeyRotation{RevokeTokens: true})
-			if revoked.TokenEpoch == 0 || revoked.TokensRevokedAt.IsZero() || !revoked.RevokedUntil.IsZero() {
-				t.Errorf("with revoke_tokens it is %+v", revoked)
-			}
+			failIf(t, revoked.TokenEpoch == 0 || revoked.TokensRevokedAt.IsZero() || !revoked.RevokedUntil.IsZero(), "with revoke_tokens it is %+v", revoked)
 			n.wantKept(1, map[string]int64{key.ID: 0}) // it is among all that ended
 			n.wantSecret("the first one", key.ID, first, keystore.ErrCredentials)
 		}},
@@ -213,18 +176,15 @@ func keyRotationTests() []keystoreTest {
 			k.deployment("dep2")
 			key, secret := k.key("dep1")
 			for _, overlap := range []time.Duration{-1, keystore.MaxOverlap + 1} {
-				_, _, err := k.RotateKey(k.ctx(), alice, "dep1", key.ID, keystore.KeyRotation{Overlap: overlap})
-				k.want(err, keystore.ErrInvalid)
+				k.want(errOf2(k.RotateKey(k.ctx(), alice, "dep1", key.ID, keystore.KeyRotation{Overlap: overlap})), keystore.ErrInvalid)
 			}
 			for _, of := range [][2]string{{"dep2", key.ID}, {"dep1", "../dep1"}, {"dep1", strings.Repeat("0", 24)}} {
-				_, _, err := k.RotateKey(k.ctx(), alice, of[0], of[1], keystore.KeyRotation{RevokeTokens: true})
-				k.want(err, keystore.ErrNotFound)
+				k.want(errOf2(k.RotateKey(k.ctx(), alice, of[0], of[1], keystore.KeyRotation{RevokeTokens: true})), keystore.ErrNotFound)
 			}
 			k.wantSecret("its secret", key.ID, secret, nil)
 			k.wantEvents("deployment.created dep1", "deployment.created dep2", "key.created dep1")
 		}},
 		{"of rotations at once two secrets are left", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
 			key, first := k.key("dep1")
 			secrets := []string{first}
 			var mu sync.Mutex
@@ -244,26 +204,8 @@ func keyRotationTests() []keystoreTest {
 					live++
 				}
 			}
-			if live != 2 {
-				t.Errorf("%d of %d secrets are good, want 2", live, len(secrets))
-			}
+			failIf(t, live != 2, "%d of %d secrets are good, want 2", live, len(secrets))
 			k.wantSecret("the first one", key.ID, first, keystore.ErrCredentials)
-		}},
-		{"no secret of a rotation stands in the store, and a new key has none before", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
-			made, _, err := k.CreateKey(k.ctx(), alice, keystore.Key{
-				DeploymentID: "dep1", Name: "k", PreviousSecretHash: []byte("x"), PreviousSecretExpiresAt: time.Now().Add(time.Hour),
-			})
-			k.want(err, nil)
-			if made.HasPreviousSecret(time.Now()) {
-				t.Errorf("made %+v", made)
-			}
-			_, secret := k.rotate(made.ID, keystore.KeyRotation{Overlap: time.Hour})
-			records, err := k.store.Get(k.ctx(), "key/"+made.ID)
-			k.want(err, nil)
-			if strings.Contains(string(records[0]), secret[4:]) {
-				t.Error("the secret stands in the record")
-			}
 		}},
 	}
 }
@@ -273,30 +215,21 @@ func addressTests() []keystoreTest {
 	return []keystoreTest{
 		{"a key has the addresses that it was given", func(t *testing.T, k *keystoreKit) {
 			k.deployment("dep1")
-			list, err := keystore.ParseAllowedIPs([]string{"10.1.2.3/8", "2001:db8::1"})
-			k.want(err, nil)
-			key, _, err := k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k", AllowedIPs: list})
-			k.want(err, nil)
-			read, err := k.Key(k.ctx(), key.ID)
-			k.want(err, nil)
-			if !slices.Equal(read.AllowedIPs, list) {
-				t.Errorf("read %v, want %v", read.AllowedIPs, list)
-			}
+			list := must(keystore.ParseAllowedIPs([]string{"10.1.2.3/8", "2001:db8::1"}))
+			key, _ := must2(k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k", AllowedIPs: list}))
+			read := must(k.Key(k.ctx(), key.ID))
+			failIf(t, !slices.Equal(read.AllowedIPs, list), "read %v, want %v", read.AllowedIPs, list)
 			for _, bad := range []keystore.AllowedIPs{{netip.Prefix{}}, {netip.MustParsePrefix("10.1.2.3/8")}, make(keystore.AllowedIPs, keystore.MaxAllowedIPs+1)} {
-				_, err := k.UpdateKey(k.ctx(), alice, "dep1", key.ID, func(key *keystore.Key) error {
+				k.want(errOf(k.UpdateKey(k.ctx(), alice, "dep1", key.ID, func(key *keystore.Key) error {
 					key.AllowedIPs = bad
 					return nil
-				})
-				k.want(err, keystore.ErrInvalid)
+				})), keystore.ErrInvalid)
 			}
-			open, err := k.UpdateKey(k.ctx(), alice, "dep1", key.ID, func(key *keystore.Key) error {
+			open := must(k.UpdateKey(k.ctx(), alice, "dep1", key.ID, func(key *keystore.Key) error {
 				key.AllowedIPs = nil
 				return nil
-			})
-			k.want(err, nil)
-			if len(open.AllowedIPs) != 0 {
-				t.Errorf("it has %v, want none", open.AllowedIPs)
-			}
+			}))
+			failIf(t, len(open.AllowedIPs) != 0, "it has %v, want none", open.AllowedIPs)
 		}},
 	}
 }

@@ -1,4 +1,4 @@
-package storetest
+package keystore_test
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/deploymentkeys/gateway/keystore"
+	"github.com/deploymentkeys/gateway/keystore/storetest"
 )
 
 // purgeKeyTests hold the removal of keys that have been expired for a while.
@@ -27,10 +28,7 @@ func purgeKeyTests() []keystoreTest {
 	}
 	names := func(k *keystoreKit, deployment string) (names []string) {
 		k.t.Helper()
-		list, err := k.Keys(k.ctx(), deployment, keystore.Page{Limit: keystore.MaxPage})
-		if err != nil {
-			k.t.Fatal(err)
-		}
+		list := must(k.Keys(k.ctx(), deployment, keystore.Page{Limit: keystore.MaxPage}))
 		for _, key := range list.Items {
 			names = append(names, key.Name)
 		}
@@ -39,23 +37,21 @@ func purgeKeyTests() []keystoreTest {
 	}
 	return []keystoreTest{
 		{"expired keys are purged after their time, and no others", func(t *testing.T, k *keystoreKit) {
-			clock := NewClock(k.store, time.Now().UTC().Truncate(time.Second))
+			clock := storetest.NewClock(k.store, time.Now().UTC().Truncate(time.Second))
 			k.Keystore = clock.Keystore(master)
 			make := func(deployment, name string, expires time.Duration) keystore.Key {
 				key := keystore.Key{DeploymentID: deployment, Name: name}
 				if expires > 0 {
 					key.ExpiresAt = clock.Now().Add(expires)
 				}
-				key, _, err := k.CreateKey(k.ctx(), alice, key)
-				k.want(err, nil)
+				key, _ = must2(k.CreateKey(k.ctx(), alice, key))
 				return key
 			}
 			edit := func(key keystore.Key, expires time.Time) {
-				_, err := k.UpdateKey(k.ctx(), alice, key.DeploymentID, key.ID, func(key *keystore.Key) error {
+				k.want(errOf(k.UpdateKey(k.ctx(), alice, key.DeploymentID, key.ID, func(key *keystore.Key) error {
 					key.ExpiresAt = expires
 					return nil
-				})
-				k.want(err, nil)
+				})), nil)
 			}
 			for _, id := range []string{"dep1", "dep2", "dep3"} {
 				k.deployment(id)
@@ -81,9 +77,7 @@ func purgeKeyTests() []keystoreTest {
 			}
 			k.writeAudit()
 			last := k.audit("dep2", 100)[0]
-			if last.Kind != keystore.KeyDeleted || last.By != "gateway" || last.Set["expires_at"] == "" {
-				t.Errorf("the audit log has %+v", last)
-			}
+			failIf(t, last.Kind != keystore.KeyDeleted || last.By != "gateway" || last.Set["expires_at"] == "", "the audit log has %+v", last)
 			k.want(k.DeleteDeployment(k.ctx(), alice, "dep2"), nil)
 			sizes, err := k.store.Sizes(k.ctx(), "expiring/dep1", "expiring/dep2")
 			if k.want(err, nil); !slices.Equal(sizes, []int64{0, 0}) {
@@ -91,36 +85,29 @@ func purgeKeyTests() []keystoreTest {
 			}
 		}},
 		{"many expired keys are purged a part at a time", func(t *testing.T, k *keystoreKit) {
-			clock := NewClock(k.store, time.Now().UTC().Truncate(time.Second))
+			clock := storetest.NewClock(k.store, time.Now().UTC().Truncate(time.Second))
 			k.Keystore = clock.Keystore(master)
 			const deployments, each = 3, 150
 			for d := range deployments {
 				id := fmt.Sprintf("dep%d", d)
 				k.deployment(id)
 				for range each {
-					_, _, err := k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: id, Name: "k", ExpiresAt: clock.Now().Add(time.Minute)})
-					k.want(err, nil)
+					k.want(errOf2(k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: id, Name: "k", ExpiresAt: clock.Now().Add(time.Minute)})), nil)
 				}
 			}
 			clock.Advance(time.Hour)
-			n, next, err := k.PurgeExpiredKeys(k.ctx(), time.Minute, "")
-			k.want(err, nil)
-			if n == 0 || n == deployments*each || next == "" {
-				t.Errorf("at once %d are purged, to %q", n, next)
-			}
+			n, next := must2(k.PurgeExpiredKeys(k.ctx(), time.Minute, ""))
+			failIf(t, n == 0 || n == deployments*each || next == "", "at once %d are purged, to %q", n, next)
 			if n += purge(k, time.Minute); n != deployments*each {
 				t.Errorf("%d are purged, want %d", n, deployments*each)
 			}
 		}},
 		{"an altered key is not purged", func(t *testing.T, k *keystoreKit) {
-			clock := NewClock(k.store, time.Now().UTC().Truncate(time.Second))
+			clock := storetest.NewClock(k.store, time.Now().UTC().Truncate(time.Second))
 			k.Keystore = clock.Keystore(master)
 			k.deployment("dep1")
-			key, _, err := k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k", ExpiresAt: clock.Now().Add(time.Minute)})
-			k.want(err, nil)
-			if err := k.store.Apply(k.ctx(), keystore.Change{Steps: []keystore.Step{put("key/"+key.ID, "x")}}); err != nil {
-				t.Fatal(err)
-			}
+			key, _ := must2(k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k", ExpiresAt: clock.Now().Add(time.Minute)}))
+			k.forge(put("key/"+key.ID, "x"))
 			clock.Advance(time.Hour)
 			if n := purge(k, time.Minute); n != 0 {
 				t.Errorf("%d are purged", n)

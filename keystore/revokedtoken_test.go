@@ -1,4 +1,4 @@
-package storetest
+package keystore_test
 
 import (
 	"fmt"
@@ -18,11 +18,8 @@ func (n *nodeKit) token(id, key string) keystore.RevokedToken {
 
 func (n *nodeKit) wantRevoked(id string, want bool) {
 	n.t.Helper()
-	got, err := n.TokenRevoked(n.ctx(), id)
-	n.want(err, nil)
-	if got != want {
-		n.t.Errorf("revoked(%q) is %t, want %t", id, got, want)
-	}
+	got := must(n.TokenRevoked(n.ctx(), id))
+	failIf(n.t, got != want, "revoked(%q) is %t, want %t", id, got, want)
 }
 
 // wantKept wants so many revocations in the store, of these owners.
@@ -32,11 +29,8 @@ func (n *nodeKit) wantKept(all int64, owners map[string]int64) {
 	for owner, size := range owners {
 		indexes, want = append(indexes, "revoked/"+owner), append(want, size)
 	}
-	got, err := n.store.Sizes(n.ctx(), indexes...)
-	n.want(err, nil)
-	if !slices.Equal(got, want) {
-		n.t.Errorf("the indexes %q have %d, want %d", indexes, got, want)
-	}
+	got := must(n.store.Sizes(n.ctx(), indexes...))
+	failIf(n.t, !slices.Equal(got, want), "the indexes %q have %d, want %d", indexes, got, want)
 }
 
 // revocationTests hold the end of single tokens.
@@ -44,7 +38,6 @@ func revocationTests() []keystoreTest {
 	return []keystoreTest{
 		{"one token of a key is revoked, once", func(t *testing.T, k *keystoreKit) {
 			n := k.node()
-			n.deployment("dep1")
 			key, _ := n.key("dep1")
 			n.wantRevoked("jti", false)
 			later := n.token("later", key.ID)
@@ -56,45 +49,36 @@ func revocationTests() []keystoreTest {
 			n.wantRevoked("jti", true)
 			n.wantRevoked("later", true)
 			n.wantRevoked("other", false)
-			read, err := n.Key(n.ctx(), key.ID)
-			n.want(err, nil)
-			if want := clockStart.Add(150*time.Minute + time.Second); !read.RevokedUntil.Equal(want) || read.TokenEpoch != 0 {
+			read := must(n.Key(n.ctx(), key.ID))
+			if want := start.Add(150*time.Minute + time.Second); !read.RevokedUntil.Equal(want) || read.TokenEpoch != 0 {
 				t.Errorf("revoked until %s, want %s", read.RevokedUntil, want)
 			}
 			n.wantKept(2, map[string]int64{key.ID: 2})
 			n.wantEvents("deployment.created dep1", "key.created dep1", "token.revoked dep1", "token.revoked dep1")
-			entries, err := n.store.Log(n.ctx(), 0, 100)
-			n.want(err, nil)
-			event, err := keystore.DecodeEvent(entries[len(entries)-1].Event)
-			n.want(err, nil)
-			if event.Token != "jti" || event.Key != key.ID || event.By != "alice" {
-				t.Errorf("the event is %+v", event)
-			}
+			entries := must(n.store.Log(n.ctx(), 0, 100))
+			event := must(keystore.DecodeEvent(entries[len(entries)-1].Event))
+			failIf(t, event.Token != "jti" || event.Key != key.ID || event.By != "alice", "the event is %+v", event)
 		}},
 		{"a token of a user is revoked", func(_ *testing.T, k *keystoreKit) {
 			n := k.node()
 			user := "a/b ü@example.com"
-			n.want(n.RevokeToken(n.ctx(), alice, keystore.RevokedToken{ID: "jti", User: user, ExpiresAt: clockStart.Add(time.Hour)}), nil)
+			n.want(n.RevokeToken(n.ctx(), alice, keystore.RevokedToken{ID: "jti", User: user, ExpiresAt: start.Add(time.Hour)}), nil)
 			n.wantRevoked("jti", true)
 			n.wantKept(1, map[string]int64{"user:YS9iIMO8QGV4YW1wbGUuY29t": 1})
 			n.clock.Advance(65 * time.Minute)
-			removed, err := n.PurgeRevokedTokens(n.ctx())
-			n.want(err, nil)
-			if removed != 1 {
-				n.t.Errorf("%d were removed", removed)
-			}
+			removed := must(n.PurgeRevokedTokens(n.ctx()))
+			failIf(n.t, removed != 1, "%d were removed", removed)
 			n.wantRevoked("jti", false)
 			n.wantKept(0, map[string]int64{"user:YS9iIMO8QGV4YW1wbGUuY29t": 0})
 		}},
 		{"a token that is good for nothing is not written", func(_ *testing.T, k *keystoreKit) {
 			n := k.node()
-			n.deployment("dep1")
 			key, _ := n.key("dep1")
 			gone, _ := n.key("dep1")
 			n.want(n.DeleteKey(n.ctx(), alice, "dep1", gone.ID), nil)
 			before := n.events()
 			expired := n.token("expired", key.ID)
-			expired.ExpiresAt = clockStart.Add(-5 * time.Minute)
+			expired.ExpiresAt = start.Add(-5 * time.Minute)
 			n.want(n.RevokeToken(n.ctx(), alice, expired), nil)
 			expired.ExpiresAt = time.Time{}
 			n.want(n.RevokeToken(n.ctx(), alice, expired), nil)
@@ -105,13 +89,12 @@ func revocationTests() []keystoreTest {
 			n.wantEvents(before...)
 
 			// A node whose clock is behind still takes this one.
-			expired.ExpiresAt = clockStart.Add(-5*time.Minute + time.Second)
+			expired.ExpiresAt = start.Add(-5*time.Minute + time.Second)
 			n.want(n.RevokeToken(n.ctx(), alice, expired), nil)
 			n.wantRevoked("expired", true)
 		}},
 		{"what is no token is refused", func(_ *testing.T, k *keystoreKit) {
 			n := k.node()
-			n.deployment("dep1")
 			key, _ := n.key("dep1")
 			for _, id := range []string{"", "a/b", "../root", "a b", "é", "a.b", "a\x00", "a=", strings.Repeat("a", 65)} {
 				n.want(n.RevokeToken(n.ctx(), alice, n.token(id, key.ID)), keystore.ErrInvalid)
@@ -124,7 +107,7 @@ func revocationTests() []keystoreTest {
 				{ID: "jti", User: "a\nb"},
 				{ID: "jti", User: "bob", DeploymentID: "../x"},
 			} {
-				t.ExpiresAt = clockStart.Add(time.Hour)
+				t.ExpiresAt = start.Add(time.Hour)
 				n.want(n.RevokeToken(n.ctx(), alice, t), keystore.ErrInvalid)
 			}
 			n.want(n.RevokeToken(n.ctx(), alice, n.token(strings.Repeat("_-aZ9", 12)+"abcd", key.ID)), nil)
@@ -132,7 +115,6 @@ func revocationTests() []keystoreTest {
 		}},
 		{"tokens revoked at once all count", func(t *testing.T, k *keystoreKit) {
 			n := k.node()
-			n.deployment("dep1")
 			key, _ := n.key("dep1")
 			var wait sync.WaitGroup
 			for i := range 8 {
@@ -144,15 +126,13 @@ func revocationTests() []keystoreTest {
 			}
 			wait.Wait()
 			n.wantKept(4, map[string]int64{key.ID: 4})
-			read, err := n.Key(n.ctx(), key.ID)
-			n.want(err, nil)
-			if want := clockStart.Add(63 * time.Minute); !read.RevokedUntil.Equal(want) {
+			read := must(n.Key(n.ctx(), key.ID))
+			if want := start.Add(63 * time.Minute); !read.RevokedUntil.Equal(want) {
 				t.Errorf("revoked until %s, want %s", read.RevokedUntil, want)
 			}
 		}},
 		{"each revocation takes eight expired ones with it", func(_ *testing.T, k *keystoreKit) {
 			n := k.node()
-			n.deployment("dep1")
 			key, _ := n.key("dep1")
 			other, _ := n.key("dep1")
 			for i := range 10 {
@@ -179,14 +159,10 @@ func revocationTests() []keystoreTest {
 			}
 			n.want(n.DeleteKey(n.ctx(), alice, "dep1", key.ID), nil)
 			n.want(n.DeleteDeployment(n.ctx(), alice, "dep2"), nil)
-			removed, err := n.PurgeRevokedTokens(n.ctx())
-			n.want(err, nil)
+			removed := must(n.PurgeRevokedTokens(n.ctx()))
 			n.clock.Advance(65 * time.Minute)
-			after, err := n.PurgeRevokedTokens(n.ctx())
-			n.want(err, nil)
-			if removed != 0 || after != 250 {
-				t.Errorf("%d were removed too early, %d later", removed, after)
-			}
+			after := must(n.PurgeRevokedTokens(n.ctx()))
+			failIf(t, removed != 0 || after != 250, "%d were removed too early, %d later", removed, after)
 			n.wantKept(0, map[string]int64{key.ID: 0, other.ID: 0})
 			for _, id := range []string{"jti-000", "jti-001", "jti-249"} {
 				n.wantRevoked(id, false)
@@ -194,11 +170,10 @@ func revocationTests() []keystoreTest {
 		}},
 		{"a key has so many revoked tokens and no more", func(_ *testing.T, k *keystoreKit) {
 			n := k.node()
-			n.deployment("dep1")
 			key, _ := n.key("dep1")
 			fill := func(everywhere bool) {
 				var steps []keystore.Step
-				expires := clockStart.Add(time.Hour).Unix()
+				expires := start.Add(time.Hour).Unix()
 				for i := range keystore.MaxRevokedTokens {
 					id := fmt.Sprintf("old-%05d", i)
 					steps = append(steps, add("revoked/"+key.ID, id))
@@ -214,9 +189,7 @@ func revocationTests() []keystoreTest {
 			fill(true)
 			err := n.RevokeToken(n.ctx(), alice, n.token("one-more", key.ID))
 			n.want(err, keystore.ErrLimit)
-			if err != nil && !strings.Contains(err.Error(), "all tokens of the key") {
-				n.t.Errorf("error %q does not say what to do", err)
-			}
+			failIf(n.t, err != nil && !strings.Contains(err.Error(), "all tokens of the key"), "error %q does not say what to do", err)
 			n.wantRevoked("one-more", false)
 
 			// That is what helps.
@@ -233,46 +206,33 @@ func revocationTests() []keystoreTest {
 		}},
 		{"a revoked token does not come back when all tokens of its key are revoked", func(t *testing.T, k *keystoreKit) {
 			n := k.node()
-			n.deployment("dep1")
 			key, _ := n.key("dep1")
 			n.want(n.RevokeToken(n.ctx(), alice, n.token("jti", key.ID)), nil)
 			n.want(n.RevokeKeyTokens(n.ctx(), alice, "dep1", key.ID), nil)
-			read, err := n.Key(n.ctx(), key.ID)
-			n.want(err, nil)
-			if !read.RevokedUntil.IsZero() || read.TokenEpoch == 0 {
-				t.Errorf("the key is %+v", read)
-			}
+			read := must(n.Key(n.ctx(), key.ID))
+			failIf(t, !read.RevokedUntil.IsZero() || read.TokenEpoch == 0, "the key is %+v", read)
 			n.wantKept(1, map[string]int64{key.ID: 0})
 			n.wantRevoked("jti", true) // for a node that has not heard of the new epoch
 			n.clock.Advance(2 * time.Hour)
-			_, err = n.PurgeRevokedTokens(n.ctx())
-			n.want(err, nil)
+			n.want(errOf(n.PurgeRevokedTokens(n.ctx())), nil)
 			n.wantKept(0, nil)
 		}},
 		{"an altered revocation is reported, and strangers in the index are removed", func(_ *testing.T, k *keystoreKit) {
 			n := k.node()
-			n.deployment("dep1")
 			key, _ := n.key("dep1")
 			n.want(n.RevokeToken(n.ctx(), alice, n.token("jti", key.ID)), nil)
 			n.alter("revoked/jti", key.ID, strings.Repeat("0", 24))
-			_, err := n.TokenRevoked(n.ctx(), "jti")
-			n.want(err, keystore.ErrAltered)
+			n.want(errOf(n.TokenRevoked(n.ctx(), "jti")), keystore.ErrAltered)
 
 			n.put("revoked/", []byte("x"))
-			n.want(n.store.Apply(n.ctx(), keystore.Change{Steps: []keystore.Step{
+			n.forge(
 				add("revoked", "!"), add("revoked", "0//"), add("revoked", "0000000000000001/x/../root"),
-			}}), nil)
-			removed, err := n.PurgeRevokedTokens(n.ctx())
-			n.want(err, nil)
-			if removed != 3 {
-				n.t.Errorf("%d were removed", removed)
-			}
+			)
+			removed := must(n.PurgeRevokedTokens(n.ctx()))
+			failIf(n.t, removed != 3, "%d were removed", removed)
 			n.wantKept(1, map[string]int64{key.ID: 1})
-			records, err := n.store.Get(n.ctx(), "root", "revoked/")
-			n.want(err, nil)
-			if records[0] == nil || records[1] == nil {
-				n.t.Error("a stranger took a record with it")
-			}
+			records := must(n.store.Get(n.ctx(), "root", "revoked/"))
+			failIf(n.t, records[0] == nil || records[1] == nil, "a stranger took a record with it")
 		}},
 	}
 }

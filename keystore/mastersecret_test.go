@@ -1,4 +1,4 @@
-package storetest
+package keystore_test
 
 import (
 	"slices"
@@ -14,49 +14,23 @@ var newMaster = []byte("the next master secret, of 32 bytes or more")
 // masterTests hold the master secret, and what happens with another one.
 func masterTests() []keystoreTest {
 	return []keystoreTest{
-		{"another master secret does not touch the signing keys", func(t *testing.T, k *keystoreKit) {
-			n := k.node()
-			n.wantKeys("kid1 signing")
-			before, err := n.store.Get(n.ctx(), "signing_keys")
-			n.want(err, nil)
-			wrong := keystore.New(n.store, newMaster)
-			_, err = wrong.MaintainSigningKeys(n.ctx(), n.policy)
-			n.want(err, keystore.ErrWrongSecret)
-			_, err = wrong.RotateSigningKey(n.ctx(), alice, n.policy)
-			n.want(err, keystore.ErrWrongSecret)
-			_, err = wrong.ReplaceSigningKeys(n.ctx(), alice, n.policy)
-			n.want(err, keystore.ErrWrongSecret)
-			n.want(wrong.ChangeMaster(n.ctx(), alice, newMaster), keystore.ErrWrongSecret)
-			after, err := n.store.Get(n.ctx(), "signing_keys")
-			n.want(err, nil)
-			if string(before[0]) != string(after[0]) || n.made.Load() != 1 {
-				t.Errorf("the signing keys were changed, or %d were made", n.made.Load())
-			}
-			n.wantEvents("signing_key.added")
-		}},
 		{"the master secret is changed, and everything goes on", func(t *testing.T, k *keystoreKit) {
 			n := k.node()
-			n.deployment("dep1")
 			key, secret := n.key("dep1")
 			n.wantKeys("kid1 signing")
 			n.want(n.ChangeMaster(n.ctx(), alice, newMaster), nil)
 
 			// A node that runs goes on.
-			_, err := n.Authenticate(n.ctx(), key.ID, secret)
-			n.want(err, nil)
+			n.want(errOf(n.Authenticate(n.ctx(), key.ID, secret)), nil)
 			n.wantKeys("kid1 signing")
 			// One that is started again needs the new secret.
 			n.want(keystore.New(n.store, master).Open(n.ctx()), keystore.ErrWrongSecret)
 			n.want(n.Opens(n.ctx(), master), keystore.ErrWrongSecret)
 			n.want(n.Opens(n.ctx(), newMaster), nil)
 			again := keystore.New(n.store, newMaster)
-			_, err = again.Authenticate(n.ctx(), key.ID, secret)
-			n.want(err, nil)
-			keys, err := again.SigningKeys(n.ctx())
-			n.want(err, nil)
-			if !slices.Equal(states(keys), []string{"kid1 signing"}) || string(keys[0].Private) != "private part of kid1" {
-				t.Errorf("signing keys %v", keys)
-			}
+			n.want(errOf(again.Authenticate(n.ctx(), key.ID, secret)), nil)
+			keys := must(again.SigningKeys(n.ctx()))
+			failIf(t, !slices.Equal(states(keys), []string{"kid1 signing"}) || string(keys[0].Private) != "private part of kid1", "signing keys %v", keys)
 			// Whoever has the old one cannot change it back.
 			n.want(n.ChangeMaster(n.ctx(), alice, master), keystore.ErrWrongSecret)
 			n.want(again.ChangeMaster(n.ctx(), alice, master), nil)

@@ -1,4 +1,4 @@
-package storetest
+package keystore_test
 
 import (
 	"encoding/base64"
@@ -17,10 +17,7 @@ func (k *keystoreKit) memberships(user string, limit int) []string {
 	k.t.Helper()
 	var got []string
 	for page := (keystore.Page{Limit: limit}); ; {
-		list, err := k.Memberships(k.ctx(), user, page)
-		if err != nil {
-			k.t.Fatal(err)
-		}
+		list := must(k.Memberships(k.ctx(), user, page))
 		for _, m := range list.Items {
 			got = append(got, fmt.Sprintf("%s %s", m.ID, m.Role))
 		}
@@ -39,9 +36,7 @@ func (k *keystoreKit) wantMemberships(user string, want ...string) {
 
 func (k *keystoreKit) member(deployment, user string, role keystore.Role) {
 	k.t.Helper()
-	if _, err := k.PutMember(k.ctx(), alice, deployment, user, role); err != nil {
-		k.t.Fatal(err)
-	}
+	ok(k.t, errOf(k.PutMember(k.ctx(), alice, deployment, user, role)))
 }
 
 // membershipTests hold the Deployments of a user.
@@ -60,8 +55,7 @@ func membershipTests() []keystoreTest {
 			k.wantMemberships(odd, "dep2 editor")
 			k.wantMemberships("bo")
 			k.wantMemberships("bobb")
-			list, err := k.Memberships(k.ctx(), "bob", keystore.Page{Limit: 1})
-			k.want(err, nil)
+			list := must(k.Memberships(k.ctx(), "bob", keystore.Page{Limit: 1}))
 			if d, err := k.Deployment(k.ctx(), "dep1"); err != nil || list.Items[0].Deployment != d || d.KeyCount != 1 {
 				t.Errorf("listed %+v, read %+v (%v)", list.Items[0], d, err)
 			}
@@ -79,11 +73,8 @@ func membershipTests() []keystoreTest {
 		{"a role is that of a member, and of nobody else", func(_ *testing.T, k *keystoreKit) {
 			k.deployment("dep1")
 			k.member("dep1", "bob", keystore.RoleEditor)
-			role, err := k.Role(k.ctx(), "dep1", "bob")
-			k.want(err, nil)
-			if role != keystore.RoleEditor {
-				k.t.Errorf("role %q", role)
-			}
+			role := must(k.Role(k.ctx(), "dep1", "bob"))
+			failIf(k.t, role != keystore.RoleEditor, "role %q", role)
 			// What is said of a Deployment that one may not see is what is said of one that is not there.
 			for _, id := range []string{"dep1", "dep9", "Not A Label"} {
 				_, err := k.Role(k.ctx(), id, "carol")
@@ -92,8 +83,7 @@ func membershipTests() []keystoreTest {
 					k.t.Errorf("%v, want %s", err, want)
 				}
 			}
-			_, err = k.Role(k.ctx(), "dep1", "")
-			k.want(err, keystore.ErrNotFound)
+			k.want(errOf(k.Role(k.ctx(), "dep1", "")), keystore.ErrNotFound)
 		}},
 		{"the Deployments of a user come in pages", func(t *testing.T, k *keystoreKit) {
 			var want []string
@@ -111,12 +101,10 @@ func membershipTests() []keystoreTest {
 				}
 			}
 			for _, limit := range []int{0, -1, keystore.MaxPage + 1} {
-				_, err := k.Memberships(k.ctx(), "bob", keystore.Page{Limit: limit})
-				k.want(err, keystore.ErrInvalid)
+				k.want(errOf(k.Memberships(k.ctx(), "bob", keystore.Page{Limit: limit})), keystore.ErrInvalid)
 			}
 			for _, user := range []string{"", "a\nb", strings.Repeat("x", 257)} {
-				_, err := k.Memberships(k.ctx(), user, keystore.Page{Limit: 1})
-				k.want(err, keystore.ErrInvalid)
+				k.want(errOf(k.Memberships(k.ctx(), user, keystore.Page{Limit: 1})), keystore.ErrInvalid)
 			}
 			k.memberships(strings.Repeat("x", keystore.MaxUserLength), 1)
 		}},
@@ -127,13 +115,9 @@ func membershipTests() []keystoreTest {
 			}
 			k.alter("member/dep1/Ym9i", `"viewer"`, `"admin"`)
 			k.alter("deployment/dep2", "Name of dep2", "Name of else")
-			list, err := k.Memberships(k.ctx(), "bob", keystore.Page{Limit: 10})
-			k.want(err, nil)
-			if len(list.Items) != 1 || list.Items[0].ID != "dep3" || !slices.Equal(list.Altered, []string{"member/dep1/Ym9i", "deployment/dep2"}) {
-				t.Errorf("listed %+v", list)
-			}
-			_, err = k.Role(k.ctx(), "dep1", "bob")
-			k.want(err, keystore.ErrAltered)
+			list := must(k.Memberships(k.ctx(), "bob", keystore.Page{Limit: 10}))
+			failIf(t, len(list.Items) != 1 || list.Items[0].ID != "dep3" || !slices.Equal(list.Altered, []string{"member/dep1/Ym9i", "deployment/dep2"}), "listed %+v", list)
+			k.want(errOf(k.Role(k.ctx(), "dep1", "bob")), keystore.ErrAltered)
 		}},
 		{"a name in the index of a user grants nothing", func(t *testing.T, k *keystoreKit) {
 			k.deployment("dep1")
@@ -141,26 +125,30 @@ func membershipTests() []keystoreTest {
 			k.want(k.store.Apply(k.ctx(), change), nil)
 			k.wantMemberships("bob")
 		}},
-		{"members that are put while their Deployment is deleted leave nothing", func(t *testing.T, k *keystoreKit) {
+		{"keys and members made while their Deployment is deleted do not outlive it", func(t *testing.T, k *keystoreKit) {
 			users := []string{"bob", "carol", "dan", "eve"}
+			want := func(err error) {
+				if err != nil && !errors.Is(err, keystore.ErrNotFound) {
+					t.Error(err)
+				}
+			}
 			for range 20 {
 				k.deployment("dep1")
 				var wait sync.WaitGroup
 				for _, user := range users {
 					wait.Go(func() {
-						_, err := k.PutMember(k.ctx(), alice, "dep1", user, keystore.RoleViewer)
-						if err != nil && !errors.Is(err, keystore.ErrNotFound) {
-							t.Error(err)
-						}
+						want(errOf(k.PutMember(k.ctx(), alice, "dep1", user, keystore.RoleViewer)))
+						want(errOf2(k.CreateKey(k.ctx(), alice, keystore.Key{DeploymentID: "dep1", Name: "k"})))
 					})
 				}
 				wait.Go(func() { k.want(k.DeleteDeployment(k.ctx(), alice, "dep1"), nil) })
 				wait.Wait()
 			}
+			k.deployment("dep1")
+			keys, members := must(k.Keys(k.ctx(), "dep1", keystore.Page{Limit: 10})), must(k.Members(k.ctx(), "dep1"))
+			failIf(t, len(keys.Items)+len(members.Items) != 0, "keys %v and members %v are left", keys.Items, members.Items)
 			for _, user := range users {
-				sizes, err := k.store.Sizes(k.ctx(), "memberships/"+base64.RawURLEncoding.EncodeToString([]byte(user)))
-				k.want(err, nil)
-				if sizes[0] != 0 {
+				if sizes := must(k.store.Sizes(k.ctx(), "memberships/"+base64.RawURLEncoding.EncodeToString([]byte(user)))); sizes[0] != 0 {
 					t.Errorf("%d Deployments of %s are left", sizes[0], user)
 				}
 			}

@@ -1,4 +1,4 @@
-package storetest
+package keystore_test
 
 import (
 	"context"
@@ -63,9 +63,7 @@ func (k *keystoreKit) record(uses ...keystore.KeyUse) {
 func (k *keystoreKit) use(id string) keystore.KeyUse {
 	k.t.Helper()
 	uses, altered, err := k.KeyUses(k.ctx(), id)
-	if err != nil || len(uses) != 1 || len(altered) != 0 {
-		k.t.Fatalf("reading a use: %v, altered %q, %v", uses, altered, err)
-	}
+	fatalIf(k.t, err != nil || len(uses) != 1 || len(altered) != 0, "reading a use: %v, altered %q, %v", uses, altered, err)
 	return uses[0]
 }
 
@@ -74,26 +72,20 @@ func (k *keystoreKit) wantUse(want keystore.KeyUse) {
 	k.t.Helper()
 	got := k.use(want.ID)
 	got.PreviousSecretAt, got.PreviousSecretHash = time.Time{}, nil
-	if fmt.Sprint(got) != fmt.Sprint(want) {
-		k.t.Errorf("it was used\n%v, want\n%v", got, want)
-	}
+	failIf(k.t, fmt.Sprint(got) != fmt.Sprint(want), "it was used\n%v, want\n%v", got, want)
 }
 
 // wantNoUse checks that nothing of when a key was used is in the store, under whatever Deployment.
 func (k *keystoreKit) wantNoUse(deployment string, ids ...string) {
 	k.t.Helper()
 	for _, id := range ids {
-		records, err := k.store.Get(k.ctx(), "used/"+id)
-		k.want(err, nil)
+		records := must(k.store.Get(k.ctx(), "used/"+id))
 		if records[0] != nil {
 			k.t.Errorf("the store has when key %s was used: %q", id, records[0])
 		}
 	}
-	members, err := k.store.Members(k.ctx(), "used/"+deployment, "", 10)
-	k.want(err, nil)
-	if len(members) != 0 {
-		k.t.Errorf("the index of used keys of %s has %q", deployment, members)
-	}
+	members := must(k.store.Members(k.ctx(), "used/"+deployment, "", 10))
+	failIf(k.t, len(members) != 0, "the index of used keys of %s has %q", deployment, members)
 }
 
 func requestAt(id string, s int, address netip.Addr) keystore.KeyUse {
@@ -104,7 +96,6 @@ func requestAt(id string, s int, address netip.Addr) keystore.KeyUse {
 func usedTests() []keystoreTest {
 	return []keystoreTest{
 		{"the last use of a key goes only forward, each kind by itself", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
 			key, _ := k.key("dep1")
 			before := k.events()
 			k.wantUse(keystore.KeyUse{ID: key.ID})
@@ -127,14 +118,10 @@ func usedTests() []keystoreTest {
 		{"a use that is known already is not written", func(t *testing.T, k *keystoreKit) {
 			counted := &countingStore{Store: k.store}
 			n := keystore.New(counted, master)
-			k.deployment("dep1")
 			key, _ := k.key("dep1")
 			for _, s := range []int{10, 10, 9, 11, 11} {
-				rest, err := n.RecordKeyUses(k.ctx(), []keystore.KeyUse{requestAt(key.ID, s, oneAddress)})
-				k.want(err, nil)
-				if len(rest) != 0 {
-					t.Errorf("%d are left", len(rest))
-				}
+				rest := must(n.RecordKeyUses(k.ctx(), []keystore.KeyUse{requestAt(key.ID, s, oneAddress)}))
+				failIf(t, len(rest) != 0, "%d are left", len(rest))
 			}
 			if got := counted.taken(); got != 2 {
 				t.Errorf("%d changes for two later uses", got)
@@ -153,16 +140,12 @@ func usedTests() []keystoreTest {
 			}
 			gone := ids[150]
 			k.want(k.DeleteKey(k.ctx(), alice, "dep1", gone), nil)
-			rest, err := n.RecordKeyUses(k.ctx(), uses)
-			k.want(err, nil)
-			if len(rest) != 0 {
-				t.Errorf("%d are left", len(rest))
-			}
+			rest := must(n.RecordKeyUses(k.ctx(), uses))
+			failIf(t, len(rest) != 0, "%d are left", len(rest))
 			if got := counted.taken(); got != 3 {
 				t.Errorf("%d changes for %d keys", got, many)
 			}
-			read, _, err := k.KeyUses(k.ctx(), ids...)
-			k.want(err, nil)
+			read, _ := must2(k.KeyUses(k.ctx(), ids...))
 			for i, use := range read {
 				if want := uses[i].RequestAt; ids[i] != gone && use.RequestAt != want || ids[i] == gone && !use.RequestAt.IsZero() || use.ID != ids[i] {
 					t.Errorf("key %d of %d: %v, want %s", i, many, use, want)
@@ -202,21 +185,14 @@ func usedTests() []keystoreTest {
 					"key":        func(key keystore.Key) error { return k.DeleteKey(k.ctx(), alice, "dep1", key.ID) },
 					"Deployment": func(keystore.Key) error { return k.DeleteDeployment(k.ctx(), alice, "dep1") },
 				} {
-					_, err := k.CreateDeployment(k.ctx(), alice, keystore.Deployment{ID: "dep1", Name: "a"})
-					if err != nil {
-						k.want(err, keystore.ErrExists)
-					}
 					key, _ := k.key("dep1")
 					other, _ := k.key("dep1")
 					if before {
 						k.record(requestAt(key.ID, 1, oneAddress))
 					}
 					n := keystore.New(&overtakenStore{Store: k.store, do: func() { k.want(remove(key), nil) }}, master)
-					rest, err := n.RecordKeyUses(k.ctx(), []keystore.KeyUse{requestAt(key.ID, 2, oneAddress), requestAt(other.ID, 2, oneAddress)})
-					k.want(err, nil)
-					if len(rest) != 0 {
-						t.Errorf("%d are left", len(rest))
-					}
+					rest := must(n.RecordKeyUses(k.ctx(), []keystore.KeyUse{requestAt(key.ID, 2, oneAddress), requestAt(other.ID, 2, oneAddress)}))
+					failIf(t, len(rest) != 0, "%d are left", len(rest))
 					if what == "key" {
 						k.wantUse(requestAt(other.ID, 2, oneAddress)) // the rest goes on
 						k.want(k.DeleteKey(k.ctx(), alice, "dep1", other.ID), nil)
@@ -225,72 +201,27 @@ func usedTests() []keystoreTest {
 				}
 			}
 		}},
-		{"a key that is deleted while it is used leaves nothing behind", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
-			for round := range 40 {
-				var ids []string
-				var uses []keystore.KeyUse
-				for range 3 {
-					key, _ := k.key("dep1")
-					ids, uses = append(ids, key.ID), append(uses, requestAt(key.ID, 0, oneAddress))
-				}
-				if round%2 == 0 {
-					k.record(uses...) // so that there is something to delete, too
-				}
-				k.whileRecording(uses, func() {
-					for _, id := range ids {
-						k.want(k.DeleteKey(k.ctx(), alice, "dep1", id), nil)
-					}
-				})
-				k.record(uses...)
-				k.wantNoUse("dep1", ids...)
-			}
-		}},
-		{"a Deployment that is deleted while its keys are used leaves nothing behind", func(t *testing.T, k *keystoreKit) {
-			for round := range 40 {
-				k.deployment("dep1")
-				var ids []string
-				var uses []keystore.KeyUse
-				for range 3 {
-					key, _ := k.key("dep1")
-					ids, uses = append(ids, key.ID), append(uses, requestAt(key.ID, 0, oneAddress))
-				}
-				if round%2 == 0 {
-					k.record(uses...)
-				}
-				k.whileRecording(uses, func() { k.want(k.DeleteDeployment(k.ctx(), alice, "dep1"), nil) })
-				k.record(uses...)
-				k.wantNoUse("dep1", ids...)
-			}
-		}},
 		{"an altered record of use says nothing, and is written anew", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
 			key, _ := k.key("dep1")
 			other, _ := k.key("dep1")
 			k.record(requestAt(key.ID, 10, oneAddress), requestAt(other.ID, 20, otherAddress))
-			records, err := k.store.Get(k.ctx(), "used/"+other.ID)
-			k.want(err, nil)
-			k.want(k.store.Apply(k.ctx(), keystore.Change{Steps: []keystore.Step{put("used/"+key.ID, string(records[0]))}}), nil)
+			records := must(k.store.Get(k.ctx(), "used/"+other.ID))
+			k.forge(put("used/"+key.ID, string(records[0])))
 
-			uses, altered, err := k.KeyUses(k.ctx(), key.ID, other.ID)
-			k.want(err, nil)
-			if !slices.Equal(altered, []string{"used/" + key.ID}) || !uses[0].LastAt().IsZero() || uses[1].LastAt() != secondOf(20) {
-				t.Errorf("uses %v, altered %q", uses, altered)
-			}
+			uses, altered := must2(k.KeyUses(k.ctx(), key.ID, other.ID))
+			failIf(t, !slices.Equal(altered, []string{"used/" + key.ID}) || !uses[0].LastAt().IsZero() || uses[1].LastAt() != secondOf(20), "uses %v, altered %q", uses, altered)
 			k.record(requestAt(key.ID, 5, oneAddress))
 			k.wantUse(requestAt(key.ID, 5, oneAddress))
 		}},
 		{"an altered key has no use to record", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
 			key, _ := k.key("dep1")
 			other, _ := k.key("dep1")
-			k.want(k.store.Apply(k.ctx(), keystore.Change{Steps: []keystore.Step{put("key/"+key.ID, "something else")}}), nil)
+			k.forge(put("key/"+key.ID, "something else"))
 			k.record(requestAt(key.ID, 1, oneAddress), requestAt(other.ID, 2, oneAddress))
 			k.wantUse(requestAt(other.ID, 2, oneAddress))
 			k.wantUse(keystore.KeyUse{ID: key.ID})
 		}},
 		{"the use of a previous secret is of that secret alone", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
 			key, _ := k.key("dep1")
 			previousAt := func(key keystore.Key, s int) keystore.KeyUse {
 				return keystore.KeyUse{ID: key.ID, PreviousSecretAt: secondOf(s), PreviousSecretHash: key.PreviousSecretHash}
@@ -318,53 +249,16 @@ func usedTests() []keystoreTest {
 			k.record(previousAt(first, 101))
 			want("used again", second, secondOf(50))
 			k.want(k.EndPreviousSecret(k.ctx(), alice, "dep1", key.ID), nil)
-			ended, err := k.Key(k.ctx(), key.ID)
-			k.want(err, nil)
+			ended := must(k.Key(k.ctx(), key.ID))
 			want("ended", ended, time.Time{})
 		}},
 		{"uses that cannot be recorded come back", func(t *testing.T, k *keystoreKit) {
-			k.deployment("dep1")
 			key, _ := k.key("dep1")
-			rest, err := k.RecordKeyUses(cancelled(t), []keystore.KeyUse{requestAt(key.ID, 1, oneAddress)})
+			ctx, cancel := context.WithCancel(k.ctx())
+			cancel()
+			rest, err := k.RecordKeyUses(ctx, []keystore.KeyUse{requestAt(key.ID, 1, oneAddress)})
 			k.want(err, keystore.ErrUnavailable)
-			if len(rest) != 1 || rest[0].ID != key.ID {
-				t.Errorf("%v are left", rest)
-			}
+			failIf(t, len(rest) != 1 || rest[0].ID != key.ID, "%v are left", rest)
 		}},
 	}
-}
-
-// whileRecording does something while two other nodes record uses again and again, later each time.
-func (k *keystoreKit) whileRecording(uses []keystore.KeyUse, do func()) {
-	k.t.Helper()
-	var done, begun sync.WaitGroup
-	over := make(chan struct{})
-	for node := range 2 {
-		n := keystore.New(k.store, master)
-		if err := n.Open(k.ctx()); err != nil {
-			k.t.Fatal(err)
-		}
-		begun.Add(1)
-		done.Go(func() {
-			begun.Done()
-			later := slices.Clone(uses)
-			for s := 1; ; s++ {
-				for i := range later {
-					later[i].RequestAt = secondOf(2*s + node)
-				}
-				if _, err := n.RecordKeyUses(k.ctx(), later); err != nil {
-					k.t.Errorf("recording: %v", err)
-				}
-				select {
-				case <-over:
-					return
-				default:
-				}
-			}
-		})
-	}
-	begun.Wait()
-	do()
-	close(over)
-	done.Wait()
 }
