@@ -26,7 +26,7 @@ var mayImport = map[string][]string{
 	".":                   {"admin", "admin/cli", "admin/console", "caddymodule"},
 	"admin/console":       {"admin", "caddymodule", "keystore", "token"},
 	"admin":               {"caddymodule", "keystore", "token"},
-	"admin/cli":           {"caddymodule", "keystore"},
+	"admin/cli":           {"admin", "caddymodule", "keystore"},
 	"caddymodule":         {"keystore", "keystore/boltstore", "keystore/redisstore", "token"},
 	"keystore/boltstore":  {"keystore"},
 	"keystore/redisstore": {"keystore"},

@@ -13,6 +13,11 @@ import (
 
 // This file alone knows which status stands for what.
 
+// Error is the body of every answer that is an error.
+type Error struct {
+	Error string `json:"error"` // what to change, as a sentence
+}
+
 // An apiError is an answer with a status of its own; its text is for the caller.
 type apiError struct {
 	status int
@@ -50,9 +55,7 @@ func writeError(w http.ResponseWriter, err error) int {
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	writeJSON(w, status, struct {
-		Error string `json:"error"`
-	}{redact.Text(text)})
+	writeJSON(w, status, Error{redact.Text(text)})
 	return status
 }
 

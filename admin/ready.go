@@ -8,8 +8,8 @@ import (
 // readyPath is of no Deployment: no ID begins with a hyphen.
 const readyPath = "/deployments/-/ready"
 
-// readyJSON is the answer of the readiness endpoint.
-type readyJSON struct {
+// Readiness is the answer of GET /deployments/-/ready.
+type Readiness struct {
 	Error string `json:"error,omitempty"` // why it is not ready
 	Ready bool   `json:"ready"`
 
@@ -33,7 +33,7 @@ func (a *API) serveReady(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	age, known, err := a.Ready(r.Context())
-	answer := readyJSON{Ready: err == nil}
+	answer := Readiness{Ready: err == nil}
 	if known {
 		seconds := float64(age.Round(time.Millisecond).Milliseconds()) / 1000 // 1.574; Seconds has 1.5739999999999998
 		answer.AgeSeconds = &seconds

@@ -64,10 +64,7 @@ func checkDeployment(id *string) (string, error) {
 // the Deployment.
 func introspectToken(c *callContext) (int, any, error) {
 	c.question = true
-	var body struct {
-		Token      string  `json:"token"`
-		Deployment *string `json:"deployment"`
-	}
+	var body TokenIntrospection
 	if err := readBody(c.w, c.r, &body); err != nil {
 		return 0, nil, err
 	}
@@ -92,9 +89,7 @@ func introspectToken(c *callContext) (int, any, error) {
 // revokeToken is POST /tokens/revoke: {"token"}. 204: this one token is dead. 404 for what is no
 // token of this gateway, or has expired: who has a leaked one to end must not believe that they did.
 func revokeToken(c *callContext) (int, any, error) {
-	var body struct {
-		Token string `json:"token"`
-	}
+	var body TokenRevocation
 	if err := readBody(c.w, c.r, &body); err != nil {
 		return 0, nil, err
 	}
@@ -117,12 +112,7 @@ func revokeToken(c *callContext) (int, any, error) {
 // IP address.
 func explainToken(c *callContext) (int, any, error) {
 	c.question = true
-	var body struct {
-		Token      string           `json:"token"`
-		Deployment *string          `json:"deployment"`
-		Scopes     *keystore.Scopes `json:"scopes"`
-		Address    *string          `json:"address"`
-	}
+	var body TokenQuestion
 	if err := readBody(c.w, c.r, &body); err != nil {
 		return 0, nil, err
 	}

@@ -9,32 +9,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/deploymentkeys/gateway/keystore"
 )
 
-// auditEvent is an entry of the audit log in an answer of the admin API.
-type auditEvent struct {
-	Seq        int64             `json:"seq"`
-	Time       time.Time         `json:"time"`
-	Kind       string            `json:"kind"`
-	Outcome    string            `json:"outcome"`
-	By         string            `json:"by"`
-	Via        string            `json:"via"`
-	Address    string            `json:"address"`
-	Deployment string            `json:"deployment"`
-	Key        string            `json:"key"`
-	User       string            `json:"user"`
-	Token      string            `json:"token"`
-	Set        map[string]string `json:"set"`
-	Handler    string            `json:"handler"`
-	Error      string            `json:"error"`
-	Count      int64             `json:"count"`
-}
-
-// on is what an event is about.
-func (e *auditEvent) on() string {
+// auditSubject is what an event is about.
+func auditSubject(e *keystore.AuditEvent) string {
 	var parts []string
 	for _, part := range []string{e.Deployment, e.Key, e.User} {
 		if part != "" {
@@ -44,14 +26,14 @@ func (e *auditEvent) on() string {
 	return strings.Join(parts, "/")
 }
 
-// detail is what else there is to say of an event.
-func (e *auditEvent) detail() string {
+// auditDetail is what else there is to say of an event.
+func auditDetail(e *keystore.AuditEvent) string {
 	var parts []string
-	if e.Outcome != "done" {
-		parts = append(parts, strings.TrimSpace(e.Outcome+" "+e.Error))
+	if e.Outcome != keystore.OutcomeDone {
+		parts = append(parts, strings.TrimSpace(string(e.Outcome)+" "+e.Error))
 	}
 	if e.Via != "" {
-		parts = append(parts, "via "+e.Via)
+		parts = append(parts, "via "+string(e.Via))
 	}
 	if e.Handler != "" {
 		parts = append(parts, "by "+e.Handler)
@@ -108,13 +90,13 @@ may be deleted, or of all.
 		if *asJSON {
 			return writeList(cmd, "events", items)
 		}
-		events, err := decodeAll[auditEvent](client, items)
+		events, err := decodeAll[keystore.AuditEvent](client, items)
 		if err != nil {
 			return err
 		}
 		table := newTable("SEQ", "TIME", "EVENT", "BY", "FROM", "ON", "DETAIL")
 		for _, e := range events {
-			table.row(strconv.FormatInt(e.Seq, 10), showTime(e.Time), e.Kind, e.By, e.Address, e.on(), e.detail())
+			table.row(strconv.FormatUint(e.Seq, 10), showTime(e.Time), string(e.Kind), e.By, e.Address, auditSubject(&e), auditDetail(&e))
 		}
 		return table.writeTo(cmd.OutOrStdout())
 	})
@@ -190,7 +172,7 @@ func copyExport(out *bufio.Writer, lines auditLines, shown bool) (last, faults i
 			return last, faults, err
 		case line.seq <= last:
 			return last, faults, fmt.Errorf("its export has entry %d after entry %d", line.seq, last)
-		case line.fault != "" && line.fault != faultExpired:
+		case line.fault != "" && line.fault != keystore.AuditFaultExpired:
 			faults++
 		}
 		last = line.seq

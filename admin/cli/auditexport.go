@@ -13,6 +13,9 @@ import (
 	"mime"
 	"net/http"
 	"time"
+
+	"github.com/deploymentkeys/gateway/admin"
+	"github.com/deploymentkeys/gateway/keystore"
 )
 
 // An auditPlace is an entry of the audit log, or a place beside it: a number, and a hash in hex.
@@ -20,12 +23,6 @@ type auditPlace struct {
 	seq  int64
 	hash string
 }
-
-// Faults that stand in the place of an entry, and others are as bad as the second.
-const (
-	faultMissing = "missing"
-	faultExpired = "expired" // removed because its time was over, while the export went on
-)
 
 // noHash stands in the place of the hash of the entry before the very first.
 const noHash = "0000000000000000000000000000000000000000000000000000000000000000"
@@ -39,8 +36,8 @@ func isHash(text string) bool {
 type auditLine struct {
 	seq   int64
 	time  time.Time
-	kind  string
-	fault string // "" for an entry
+	kind  keystore.EventKind
+	fault keystore.AuditFault // "" for an entry
 
 	hash     string // as the line says
 	previous string
@@ -50,12 +47,12 @@ type auditLine struct {
 // parseAuditLine reads a line, without its end. It believes nothing that it says.
 func parseAuditLine(raw []byte) (auditLine, error) {
 	var said struct {
-		Seq      int64     `json:"seq"`
-		Time     time.Time `json:"time"`
-		Kind     string    `json:"kind"`
-		Fault    string    `json:"fault"`
-		Hash     string    `json:"hash"`
-		Previous string    `json:"previous_hash"`
+		Seq      int64               `json:"seq"`
+		Time     time.Time           `json:"time"`
+		Kind     keystore.EventKind  `json:"kind"`
+		Fault    keystore.AuditFault `json:"fault"`
+		Hash     string              `json:"hash"`
+		Previous string              `json:"previous_hash"`
 	}
 	if err := json.Unmarshal(raw, &said); err != nil || said.Seq < 1 {
 		return auditLine{}, errors.New("there is a line that is no entry of an audit log")
@@ -131,10 +128,10 @@ func (c *client) export(ctx context.Context, query string) (*auditExport, error)
 		err = errNoExport
 	}
 	if err == nil {
-		e.first, err = readPlace(response.Header, "Audit-First")
+		e.first, err = readPlace(response.Header, admin.HeaderAuditFirst)
 	}
 	if err == nil {
-		e.head, err = readPlace(response.Header, "Audit-Head")
+		e.head, err = readPlace(response.Header, admin.HeaderAuditHead)
 	}
 	if err != nil {
 		e.Close()
