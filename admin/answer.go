@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/deploymentkeys/gateway/caddymodule"
 	"github.com/deploymentkeys/gateway/internal/redact"
@@ -55,12 +57,32 @@ func writeError(w http.ResponseWriter, err error) int {
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	writeJSON(w, status, Error{redact.Text(text)})
+	WriteJSON(w, status, Error{redact.Text(text)})
 	return status
 }
 
-// writeJSON answers with JSON that nobody may keep: one of the answers has a secret in it.
-func writeJSON(w http.ResponseWriter, status int, body any) {
+// WriteError answers with an [Error].
+func WriteError(w http.ResponseWriter, status int, text string) {
+	writeError(w, &apiError{status, text})
+}
+
+// Allow reports whether a request has one of these methods, of which GET includes HEAD. If not, it answers 405.
+func Allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
+	if slices.Contains(methods, http.MethodGet) {
+		methods = append(methods, http.MethodHead)
+	}
+	if slices.Contains(methods, r.Method) {
+		return true
+	}
+	slices.Sort(methods)
+	allowed := strings.Join(methods, ", ")
+	w.Header().Set("Allow", allowed)
+	WriteError(w, http.StatusMethodNotAllowed, "the method must be one of: "+allowed)
+	return false
+}
+
+// WriteJSON answers with JSON that nobody may keep: one of the answers has a secret in it.
+func WriteJSON(w http.ResponseWriter, status int, body any) {
 	var encoded bytes.Buffer
 	encoder := json.NewEncoder(&encoded)
 	encoder.SetEscapeHTML(false) // the type is JSON and nosniff; people read it in a terminal

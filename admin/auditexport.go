@@ -22,9 +22,7 @@ const exportPath = "/audit/export"
 // An answer that ends early, because the store could not be asked any more, is cut off: the connection
 // ends without the end of the body.
 func (a *API) serveExport(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		writeError(w, &apiError{http.StatusMethodNotAllowed, "the method must be one of: GET, HEAD"})
+	if !Allow(w, r, http.MethodGet) {
 		return
 	}
 	c := a.newCall(w, r)

@@ -21,10 +21,7 @@ type Readiness struct {
 // serveReady is GET /deployments/-/ready: {"ready":true,"age_seconds":0.4}, or 503 with
 // {"error","ready":false,"age_seconds"}.
 func (a *API) serveReady(w http.ResponseWriter, r *http.Request) {
-	calls := map[string]call{http.MethodGet: nil}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", allowed(calls))
-		writeError(w, &apiError{http.StatusMethodNotAllowed, "the method must be one of: " + allowed(calls)})
+	if !Allow(w, r, http.MethodGet) {
 		return
 	}
 	c := a.newCall(w, r)
@@ -44,5 +41,5 @@ func (a *API) serveReady(w http.ResponseWriter, r *http.Request) {
 		status, answer.Error = http.StatusServiceUnavailable, err.Error()
 		w.Header().Set("Retry-After", "1")
 	}
-	writeJSON(w, status, answer)
+	WriteJSON(w, status, answer)
 }

@@ -9,7 +9,9 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/deploymentkeys/gateway/internal/strictjson"
@@ -20,6 +22,12 @@ import (
 const maxBody = 64 << 10
 
 const defaultLimit = 100
+
+// IsCleanPath reports whether a path, as it was sent, has neither an empty segment nor one that is . or ..
+func IsCleanPath(path string) bool {
+	segments := strings.Split(path, "/")
+	return !strings.Contains(path, "//") && !slices.Contains(segments, ".") && !slices.Contains(segments, "..")
+}
 
 // readBody reads the JSON body of a request into the struct that target points to.
 func readBody(w http.ResponseWriter, r *http.Request, target any) error {
@@ -54,8 +62,8 @@ func readNoBody(w http.ResponseWriter, r *http.Request) error {
 	return readOptionalBody(w, r, &struct{}{})
 }
 
-// bodyTime bounds how long the body of a request may take.
-const bodyTime = 10 * time.Second
+// BodyTime bounds how long the body of a request may take.
+const BodyTime = 10 * time.Second
 
 // readFirst reads the body of a request before it is decided who may make the call: whoever holds it back
 // must not make a change, hours later, with a role that was taken from them meanwhile.
@@ -65,7 +73,7 @@ func (c *callContext) readFirst(method string) error {
 	}
 	connection := http.NewResponseController(c.w)
 	// A connection that can't have a deadline is one of a test.
-	_ = connection.SetReadDeadline(time.Now().Add(bodyTime))
+	_ = connection.SetReadDeadline(time.Now().Add(BodyTime))
 	body, err := readAll(c.w, c.r)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/deploymentkeys/gateway/admin"
 	"github.com/deploymentkeys/gateway/caddymodule"
 )
 
@@ -28,7 +29,7 @@ func (c *Console) ownPagesOnly(next http.Handler) http.Handler {
 			return
 		}
 		if err := fromOwnPage(r); err != nil {
-			writeError(w, http.StatusForbidden, err.Error())
+			admin.WriteError(w, http.StatusForbidden, err.Error())
 			c.refused(r, callerOf(r), "", err)
 			return
 		}
