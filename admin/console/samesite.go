@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -37,34 +38,22 @@ func (c *Console) ownPagesOnly(next http.Handler) http.Handler {
 	})
 }
 
-// A foreignError says why a request is not taken for one of the console's pages.
-type foreignError string
-
-func (e foreignError) Error() string { return string(e) }
-
-const (
-	errOtherSite = foreignError("this request comes from a page of another site: Sec-Fetch-Site must be same-origin")
-	errNoOrigin  = foreignError("this request does not say from which page it comes: it needs Sec-Fetch-Site or Origin")
-	errOrigin    = foreignError("this request comes from a page of another origin: Origin must be that of the console")
-	errOwnHeader = foreignError("this request has not the header of the console's pages: " + ownHeader + ": " + ownHeaderValue)
+// Why a request is not taken for one of the console's pages.
+var (
+	errOtherSite = errors.New("this request comes from a page of another site: Sec-Fetch-Site must be same-origin")
+	errOrigin    = errors.New("this request comes from a page of another origin: Origin must be that of the console")
+	errOwnHeader = errors.New("this request has not the header of the console's pages: " + ownHeader + ": " + ownHeaderValue)
 )
 
-// fromOwnPage says whether a request comes from a page of the same origin: as a browser says by
-// Sec-Fetch-Site, which no page can set, and old browsers, as well as all on a site without TLS, by Origin.
-// The console's own origin is what the request itself is for. That a host is one that the site serves is
-// for the site's address to say, and for TLS: see [Console.InsecureNoAuth].
+// fromOwnPage returns an error unless a request comes from a page of the console, or from a program that sends the header of
+// these pages: a page of another origin cannot. That a host is one that the site serves is for the site's address to say,
+// and for TLS: see [Console.InsecureNoAuth].
 func fromOwnPage(r *http.Request) error {
-	if sites := r.Header["Sec-Fetch-Site"]; len(sites) > 0 {
-		if len(sites) != 1 || sites[0] != "same-origin" {
+	if caddymodule.CheckSameSite(r) != nil {
+		if r.Header.Get("Sec-Fetch-Site") != "" {
 			return errOtherSite
 		}
-	} else {
-		switch origins := r.Header["Origin"]; {
-		case len(origins) == 0:
-			return errNoOrigin
-		case len(origins) != 1 || origins[0] != caddymodule.RequestOrigin(r):
-			return errOrigin
-		}
+		return errOrigin
 	}
 	if own := r.Header[ownHeader]; len(own) != 1 || own[0] != ownHeaderValue {
 		return errOwnHeader
