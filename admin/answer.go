@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -97,4 +98,9 @@ func WriteJSON(w http.ResponseWriter, status int, body any) {
 	header.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = w.Write(encoded.Bytes()) // a caller who has gone away does not read an error either
+}
+
+// setLocation names what was made: a path below that of the request, wherever it is mounted.
+func (c *callContext) setLocation(id string) {
+	c.w.Header().Set("Location", c.r.URL.EscapedPath()+"/"+url.PathEscape(id))
 }

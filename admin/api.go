@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -217,4 +218,10 @@ func (c *callContext) reportAltered(records []string) {
 	for _, record := range records {
 		c.log.Error("a record was altered outside of this product; it grants nothing and is left out of lists", zap.String("record", record))
 	}
+}
+
+// IsCleanPath reports whether a path, as it was sent, has neither an empty segment nor one that is . or ..
+func IsCleanPath(path string) bool {
+	segments := strings.Split(path, "/")
+	return !strings.Contains(path, "//") && !slices.Contains(segments, ".") && !slices.Contains(segments, "..")
 }

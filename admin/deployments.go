@@ -2,7 +2,6 @@ package admin
 
 import (
 	"net/http"
-	"net/url"
 
 	"github.com/deploymentkeys/gateway/keystore"
 )
@@ -102,22 +101,4 @@ func deleteDeployment(c *callContext) (int, any, error) {
 	}
 	c.changed(keystore.Event{Kind: keystore.DeploymentDeleted, Deployment: c.deployment()})
 	return http.StatusNoContent, nil, nil
-}
-
-// setLocation names what was made: a path below that of the request, wherever it is mounted.
-func (c *callContext) setLocation(id string) {
-	c.w.Header().Set("Location", c.r.URL.EscapedPath()+"/"+url.PathEscape(id))
-}
-
-func set[T any](field *T, value *T) {
-	if value != nil {
-		*field = *value
-	}
-}
-
-func nextCursor[T any](list keystore.List[T]) string {
-	if list.Next == "" {
-		return ""
-	}
-	return cursorOf(list.Next)
 }

@@ -1,24 +1,11 @@
 package admin
 
 import (
-	"context"
 	"errors"
 	"net/http"
-	"net/netip"
 
-	"github.com/deploymentkeys/gateway/caddymodule"
 	"github.com/deploymentkeys/gateway/keystore"
 )
-
-// A TokenService is what the API asks of the part of the gateway that makes and checks access
-// tokens; [caddymodule.App] is one.
-type TokenService interface {
-	RotateSigningKey(ctx context.Context, by keystore.Caller) (keystore.SigningKey, error)
-	ReplaceSigningKeys(ctx context.Context, by keystore.Caller) (keystore.SigningKey, error)
-	Introspect(ctx context.Context, raw, deployment string) (caddymodule.Introspection, error)
-	RevokeToken(ctx context.Context, by keystore.Caller, raw string) error
-	Explain(ctx context.Context, raw, deployment string, need keystore.Scopes, from netip.Addr) caddymodule.Explanation
-}
 
 func showSigningKey(k keystore.SigningKey) SigningKey {
 	shown := SigningKey{
@@ -82,6 +69,3 @@ func signingKeyError(err error) error {
 	}
 	return err
 }
-
-// Interface guards
-var _ TokenService = (*caddymodule.App)(nil)

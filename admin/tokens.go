@@ -1,9 +1,11 @@
 package admin
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 
+	"github.com/deploymentkeys/gateway/caddymodule"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -141,3 +143,16 @@ func explainToken(c *callContext) (int, any, error) {
 	}
 	return http.StatusOK, tokens.Explain(c.r.Context(), body.Token, deployment, need, from), nil
 }
+
+// A TokenService is what the API asks of the part of the gateway that makes and checks access
+// tokens; [caddymodule.App] is one.
+type TokenService interface {
+	RotateSigningKey(ctx context.Context, by keystore.Caller) (keystore.SigningKey, error)
+	ReplaceSigningKeys(ctx context.Context, by keystore.Caller) (keystore.SigningKey, error)
+	Introspect(ctx context.Context, raw, deployment string) (caddymodule.Introspection, error)
+	RevokeToken(ctx context.Context, by keystore.Caller, raw string) error
+	Explain(ctx context.Context, raw, deployment string, need keystore.Scopes, from netip.Addr) caddymodule.Explanation
+}
+
+// Interface guards
+var _ TokenService = (*caddymodule.App)(nil)

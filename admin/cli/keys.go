@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -209,3 +210,6 @@ brings it back.
 	})
 	return cmd
 }
+
+func keysPath(deployment string) string    { return deploymentPath(deployment) + "/keys" }
+func keyPath(deployment, id string) string { return keysPath(deployment) + "/" + url.PathEscape(id) }
