@@ -59,6 +59,9 @@ func (t *documentTest) callWith(api http.Handler, method, target, contentType, b
 	if err == nil {
 		err = t.d.check(method, r.URL.EscapedPath(), w)
 	}
+	if o, _ := t.d.find(method, r.URL.EscapedPath()); err == nil && status < 300 && body != "" && o.body != nil && !t.d.accepts(o.body, body) {
+		err = errors.New("the body is not as documented")
+	}
 	if err != nil {
 		t.Fatalf("%s %s %.100s: %v", method, target, body, err)
 	}
