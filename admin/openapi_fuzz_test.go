@@ -4,14 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/deploymentkeys/gateway/caddymodule"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -92,17 +90,6 @@ func FuzzAPIDocument(f *testing.F) {
 			t.Errorf("%s %q: a secret is in the answer %s", method, target, w.Body)
 		}
 	})
-}
-
-// explainingTokens explains as the gateway does, in all checks.
-type explainingTokens struct{ *fakeTokens }
-
-func (explainingTokens) Explain(context.Context, string, string, keystore.Scopes, netip.Addr) caddymodule.Explanation {
-	explained := caddymodule.Explanation{Verdict: "accepted"}
-	for range 10 {
-		explained.Checks = append(explained.Checks, caddymodule.ExplainedCheck{Check: "form", Result: "passed"})
-	}
-	return explained
 }
 
 // isToken says whether a text may be a method (RFC 9110 section 5.6.2).
