@@ -99,11 +99,8 @@ func newLimitedAPI(t *testing.T, configure func(*API)) *limitedAPI {
 }
 
 func (l *limitedAPI) call(user, method, path, body string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, "/api"+path, strings.NewReader(body))
+	r := apiRequest(method, "/api"+path, "application/json", body)
 	r.Header.Set("User", user)
-	if body != "" {
-		r.Header.Set("Content-Type", "application/json")
-	}
 	w := httptest.NewRecorder()
 	l.ServeHTTP(w, r)
 	return w
@@ -340,7 +337,7 @@ func TestPathSpellings(t *testing.T) {
 	for _, path := range []string{
 		"//deployments", "/deployments//dep1", "/deployments/../deployments/dep1", "/deployments/./dep1", "/deployments/dep2/../dep1",
 		"/deployments/dep1/", "/deployments/dep1/..", "/DEPLOYMENTS/dep1", "/deployments/dep2/%2e%2e/dep1", "/deployments/dep2%2f..%2fdep1",
-		"/deployments/DEP1", "/deployments/dep1%00", "/deployments/%64ep2", "/deployments/dep1;x/keys", "/%64eployments/dep2",
+		"/deployments/DEP1", "/deployments/dep1%00", "/deployments/dep1/members/.", "/deployments/dep1/members/..", "/deployments/%64ep2", "/deployments/dep1;x/keys", "/%64eployments/dep2",
 	} {
 		if w := l.call("viewer", "GET", path, ""); w.Code != http.StatusNotFound {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)

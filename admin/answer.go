@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/internal/redact"
@@ -12,6 +15,11 @@ import (
 )
 
 // This file alone knows which status stands for what.
+
+// Error is the body of every answer that is an error.
+type Error struct {
+	Error string `json:"error"` // what to change, as a sentence
+}
 
 // An apiError is an answer with a status of its own; its text is for the caller.
 type apiError struct {
@@ -50,14 +58,32 @@ func writeError(w http.ResponseWriter, err error) int {
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	writeJSON(w, status, struct {
-		Error string `json:"error"`
-	}{redact.Text(text)})
+	WriteJSON(w, status, Error{redact.Text(text)})
 	return status
 }
 
-// writeJSON answers with JSON that nobody may keep: one of the answers has a secret in it.
-func writeJSON(w http.ResponseWriter, status int, body any) {
+// WriteError answers with an [Error].
+func WriteError(w http.ResponseWriter, status int, text string) {
+	writeError(w, &apiError{status, text})
+}
+
+// Allow reports whether a request has one of these methods, of which GET includes HEAD. If not, it answers 405.
+func Allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
+	if slices.Contains(methods, http.MethodGet) {
+		methods = append(methods, http.MethodHead)
+	}
+	if slices.Contains(methods, r.Method) {
+		return true
+	}
+	slices.Sort(methods)
+	allowed := strings.Join(methods, ", ")
+	w.Header().Set("Allow", allowed)
+	WriteError(w, http.StatusMethodNotAllowed, "the method must be one of: "+allowed)
+	return false
+}
+
+// WriteJSON answers with JSON that nobody may keep: one of the answers has a secret in it.
+func WriteJSON(w http.ResponseWriter, status int, body any) {
 	var encoded bytes.Buffer
 	encoder := json.NewEncoder(&encoded)
 	encoder.SetEscapeHTML(false) // the type is JSON and nosniff; people read it in a terminal
@@ -72,4 +98,9 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	header.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = w.Write(encoded.Bytes()) // a caller who has gone away does not read an error either
+}
+
+// setLocation names what was made: a path below that of the request, wherever it is mounted.
+func (c *callContext) setLocation(id string) {
+	c.w.Header().Set("Location", c.r.URL.EscapedPath()+"/"+url.PathEscape(id))
 }

@@ -2,8 +2,9 @@ package admin
 
 import (
 	"context"
+	"maps"
 	"net/http"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
@@ -136,39 +137,26 @@ func (a *API) Handler() http.Handler {
 		mux.HandleFunc(a.Prefix+readyPath, a.serveReady)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, &apiError{http.StatusNotFound, "there is nothing at this path"})
+		WriteError(w, http.StatusNotFound, "there is nothing at this path")
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// ServeMux answers a path that is not clean with a redirect, which some clients follow
 		// with another method. Other segments may begin with a dot: a user may be called so.
-		if path := r.URL.EscapedPath(); strings.Contains(path, "//") || hasDotSegment(path) {
-			writeError(w, &apiError{http.StatusNotFound, "there is nothing at this path"})
+		if !IsCleanPath(r.URL.EscapedPath()) {
+			WriteError(w, http.StatusNotFound, "there is nothing at this path")
 			return
 		}
 		mux.ServeHTTP(w, r)
 	})
 }
 
-// hasDotSegment reports whether a path, as it was sent, has a segment . or .. in it.
-func hasDotSegment(path string) bool {
-	for segment := range strings.SplitSeq(path, "/") {
-		if segment == "." || segment == ".." {
-			return true
-		}
-	}
-	return false
-}
-
 func (a *API) serve(w http.ResponseWriter, r *http.Request, path string, calls map[string]call) {
+	if !Allow(w, r, slices.Collect(maps.Keys(calls))...) {
+		return
+	}
 	method := r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet // net/http leaves the body out
-	}
-	do, ok := calls[method]
-	if !ok {
-		w.Header().Set("Allow", allowed(calls))
-		writeError(w, &apiError{http.StatusMethodNotAllowed, "the method must be one of: " + allowed(calls)})
-		return
 	}
 	c := a.newCall(w, r)
 	var err error
@@ -185,14 +173,14 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, path string, calls m
 		a.refuse(c, err)
 		return
 	}
-	status, body, err := do(c)
+	status, body, err := calls[method](c)
 	switch {
 	case err != nil:
 		a.failed(r, writeError(w, c.tellable(err)), err)
 	case body == nil:
 		w.WriteHeader(status)
 	default:
-		writeJSON(w, status, body)
+		WriteJSON(w, status, body)
 	}
 	if err == nil && method != http.MethodGet && !c.question {
 		a.Logger.Info("changed", zap.String("method", method), zap.String("path", redact.Text(r.URL.Path)),
@@ -223,14 +211,8 @@ func (c *callContext) reportAltered(records []string) {
 	}
 }
 
-func allowed(calls map[string]call) string {
-	methods := make([]string, 0, len(calls)+1)
-	for method := range calls {
-		methods = append(methods, method)
-		if method == http.MethodGet {
-			methods = append(methods, http.MethodHead)
-		}
-	}
-	sort.Strings(methods)
-	return strings.Join(methods, ", ")
+// IsCleanPath reports whether a path, as it was sent, has neither an empty segment nor one that is . or ..
+func IsCleanPath(path string) bool {
+	segments := strings.Split(path, "/")
+	return !strings.Contains(path, "//") && !slices.Contains(segments, ".") && !slices.Contains(segments, "..")
 }

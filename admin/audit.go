@@ -8,13 +8,6 @@ import (
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
-// auditList is a page of the audit log. Its events are as they are kept, byte for byte: their hash is
-// of that.
-type auditList struct {
-	Events     []json.RawMessage `json:"events"`
-	NextCursor string            `json:"next_cursor,omitempty"`
-}
-
 // listAudit is GET /audit?limit=&cursor=: {"events":[...],"next_cursor"?}, newest first, of the whole
 // store.
 func listAudit(c *callContext) (int, any, error) {
@@ -58,7 +51,7 @@ func (c *callContext) showAudit(list keystore.List[keystore.AuditEntry], err err
 		return 0, nil, err
 	}
 	c.reportAltered(list.Altered)
-	body := auditList{Events: []json.RawMessage{}, NextCursor: nextCursor(list)}
+	body := AuditList{Events: []json.RawMessage{}, NextCursor: nextCursor(list)}
 	for _, entry := range list.Items {
 		body.Events = append(body.Events, entry.Line)
 	}

@@ -14,12 +14,6 @@ import (
 
 const exportPath = "/audit/export"
 
-// The headers of an export.
-const (
-	headerAuditFirst = "Audit-First" // number of the oldest entry, and the hash of the one before it
-	headerAuditHead  = "Audit-Head"  // number and hash of the newest entry that it goes to
-)
-
 // serveExport is GET /audit/export?deployment=: the audit log as it is when the call comes, oldest first,
 // as NDJSON, whole or of one Deployment. In the place of an entry that is not there or not as it was
 // written stands {"seq","fault"}, with the fault "missing", "altered", or "expired" when its time was over
@@ -28,9 +22,7 @@ const (
 // An answer that ends early, because the store could not be asked any more, is cut off: the connection
 // ends without the end of the body.
 func (a *API) serveExport(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		writeError(w, &apiError{http.StatusMethodNotAllowed, "the method must be one of: GET, HEAD"})
+	if !Allow(w, r, http.MethodGet) {
 		return
 	}
 	c := a.newCall(w, r)
@@ -63,8 +55,8 @@ func (a *API) serveExport(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Type", "application/x-ndjson")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
-	header.Set(headerAuditFirst, fmt.Sprintf("%d %s", log.First, log.FirstPrevious))
-	header.Set(headerAuditHead, fmt.Sprintf("%d %s", log.Last, log.Hash))
+	header.Set(HeaderAuditFirst, fmt.Sprintf("%d %s", log.First, log.FirstPrevious))
+	header.Set(HeaderAuditHead, fmt.Sprintf("%d %s", log.Last, log.Hash))
 	if r.Method == http.MethodHead {
 		return
 	}
@@ -119,10 +111,7 @@ func exportedLine(slot keystore.AuditSlot, deployment string) []byte {
 		}
 		return slot.Entry.Line
 	}
-	line, err := json.Marshal(struct {
-		Seq   uint64              `json:"seq"`
-		Fault keystore.AuditFault `json:"fault"`
-	}{slot.Seq, slot.Fault})
+	line, err := json.Marshal(AuditFault{slot.Seq, slot.Fault})
 	if err != nil {
 		panic(err) // a number and a word can be encoded
 	}

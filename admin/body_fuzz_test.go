@@ -17,8 +17,9 @@ import (
 // one object without anything twice, is in the document, and has the effect that it says.
 func FuzzBody(f *testing.F) {
 	d := readAPIDocument(f)
-	store, keys := newCountedStore(f)
-	api := apiOn(keys, nil)
+	store := &countedStore{Store: newStore(f)}
+	keys := keystore.New(store, master)
+	api := apiOn(f, keys, nil)
 	var calls [][2]string // method, path
 	for _, table := range []map[string]map[string]call{routes, tokenRoutes} {
 		for path, methods := range table {
@@ -105,14 +106,14 @@ func FuzzBody(f *testing.F) {
 func restore(t *testing.T, keys *keystore.Keystore, names map[string]string) {
 	t.Helper()
 	ctx := t.Context()
-	_, err := keys.CreateDeployment(ctx, fuzzCaller, keystore.Deployment{ID: names["deployment"], Name: "n"})
+	_, err := keys.CreateDeployment(ctx, anna, keystore.Deployment{ID: names["deployment"], Name: "n"})
 	if err != nil && !errors.Is(err, keystore.ErrExists) {
 		t.Fatal(err)
 	}
 	_, err = keys.DeploymentKey(ctx, names["deployment"], names["key"])
 	if errors.Is(err, keystore.ErrNotFound) {
 		var key keystore.Key
-		key, _, err = keys.CreateKey(ctx, fuzzCaller, keystore.Key{DeploymentID: names["deployment"], Name: "n"})
+		key, _, err = keys.CreateKey(ctx, anna, keystore.Key{DeploymentID: names["deployment"], Name: "n"})
 		names["key"] = key.ID
 	}
 	if err != nil {
@@ -128,9 +129,9 @@ func removeMade(t *testing.T, keys *keystore.Keystore, location string) {
 	switch {
 	case location == "":
 	case len(parts) == 2:
-		err = keys.DeleteKey(t.Context(), fuzzCaller, parts[0], parts[1])
+		err = keys.DeleteKey(t.Context(), anna, parts[0], parts[1])
 	default:
-		err = keys.DeleteDeployment(t.Context(), fuzzCaller, parts[0])
+		err = keys.DeleteDeployment(t.Context(), anna, parts[0])
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -134,7 +134,8 @@ func (l *cursorList) read(tb testing.TB, body []byte) (places []string, next str
 // of all that.
 func cursorLists(f *testing.F) (*countedStore, []*cursorList) {
 	f.Helper()
-	store, keys := newCountedStore(f)
+	store := &countedStore{Store: newStore(f)}
+	keys := keystore.New(store, master)
 	ctx := f.Context()
 	must := func(err error) {
 		f.Helper()
@@ -143,15 +144,15 @@ func cursorLists(f *testing.F) (*countedStore, []*cursorList) {
 		}
 	}
 	for i := range 12 {
-		_, err := keys.CreateDeployment(ctx, fuzzCaller, keystore.Deployment{ID: fmt.Sprintf("d%02d", i), Name: "n"})
+		_, err := keys.CreateDeployment(ctx, anna, keystore.Deployment{ID: fmt.Sprintf("d%02d", i), Name: "n"})
 		must(err)
 	}
 	for i := range 10 {
-		_, _, err := keys.CreateKey(ctx, fuzzCaller, keystore.Key{DeploymentID: []string{"d03", "d04"}[i%2], Name: "n"})
+		_, _, err := keys.CreateKey(ctx, anna, keystore.Key{DeploymentID: []string{"d03", "d04"}[i%2], Name: "n"})
 		must(err)
 	}
 	for _, deployment := range []string{"d01", "d03", "d05"} {
-		_, err := keys.PutMember(ctx, fuzzCaller, deployment, "bob", keystore.RoleViewer)
+		_, err := keys.PutMember(ctx, anna, deployment, "bob", keystore.RoleViewer)
 		must(err)
 	}
 	_, _, err := keys.WriteAudit(ctx, nil)
@@ -165,7 +166,7 @@ func cursorLists(f *testing.F) (*countedStore, []*cursorList) {
 	}
 	seq := func(item jsonObject) string { return keystore.AuditPlace(uint64(item["seq"].(float64))) }
 	label, keyID, place := regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`), regexp.MustCompile(`^[0-9a-v]{24}$`), regexp.MustCompile(`^[0-9a-f]{16}$`)
-	all, bob := apiOn(keys, nil), apiOn(keys, &Subject{User: "bob"})
+	all, bob := apiOn(f, keys, nil), apiOn(f, keys, &Subject{User: "bob"})
 	lists := []*cursorList{
 		{api: all, path: "/deployments", name: "deployments", place: text("id"), belongs: is("id", ""), form: label, readOfEach: 2},
 		{api: bob, path: "/deployments", name: "deployments", place: text("id"), belongs: is("role", "viewer"), form: label, readOfEach: 3},

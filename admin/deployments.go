@@ -2,39 +2,18 @@ package admin
 
 import (
 	"net/http"
-	"net/url"
-	"time"
 
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
-// deploymentJSON is a Deployment in an answer.
-type deploymentJSON struct {
-	ID          string    `json:"id"`
-	Name        string    `json:"name"`
-	Description string    `json:"description"`
-	CreatedAt   time.Time `json:"created_at"`
-	KeyCount    int64     `json:"key_count"`
-
-	// When all its tokens were last ended; only if they were.
-	TokensRevokedAt time.Time `json:"tokens_revoked_at,omitzero"`
-
-	// What the caller is in it; only where not everybody may do everything, see [API].Subject.
-	Role keystore.Role `json:"role,omitempty"`
-}
-
-func showDeployment(d keystore.Deployment, role keystore.Role) deploymentJSON {
-	return deploymentJSON{d.ID, d.Name, d.Description, d.CreatedAt, d.KeyCount, d.TokensRevokedAt, role}
+func showDeployment(d keystore.Deployment, role keystore.Role) Deployment {
+	return Deployment{d.ID, d.Name, d.Description, d.CreatedAt, d.KeyCount, d.TokensRevokedAt, role}
 }
 
 // createDeployment is POST /deployments: {"id"?, "name", "description"?}. 201 with Location; 409
 // if the ID exists.
 func createDeployment(c *callContext) (int, any, error) {
-	var body struct {
-		ID          *string `json:"id"`
-		Name        string  `json:"name"`
-		Description string  `json:"description"`
-	}
+	var body NewDeployment
 	if err := readBody(c.w, c.r, &body); err != nil {
 		return 0, nil, err
 	}
@@ -61,10 +40,7 @@ func listDeployments(c *callContext) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	body := struct {
-		Deployments []deploymentJSON `json:"deployments"`
-		NextCursor  string           `json:"next_cursor,omitempty"`
-	}{Deployments: []deploymentJSON{}}
+	body := DeploymentList{Deployments: []Deployment{}}
 	if c.subject != nil && !c.subject.Administrator {
 		list, err := c.keys.Memberships(c.r.Context(), c.subject.User, page)
 		if err != nil {
@@ -101,10 +77,7 @@ func getDeployment(c *callContext) (int, any, error) {
 // updateDeployment is PATCH /deployments/{deployment}: {"name"?,"description"?}. What is left out
 // stays.
 func updateDeployment(c *callContext) (int, any, error) {
-	var body struct {
-		Name        *string `json:"name"`
-		Description *string `json:"description"`
-	}
+	var body DeploymentChange
 	if err := readBody(c.w, c.r, &body); err != nil {
 		return 0, nil, err
 	}
@@ -125,22 +98,4 @@ func deleteDeployment(c *callContext) (int, any, error) {
 		return 0, nil, err
 	}
 	return http.StatusNoContent, nil, nil
-}
-
-// setLocation names what was made: a path below that of the request, wherever it is mounted.
-func (c *callContext) setLocation(id string) {
-	c.w.Header().Set("Location", c.r.URL.EscapedPath()+"/"+url.PathEscape(id))
-}
-
-func set[T any](field *T, value *T) {
-	if value != nil {
-		*field = *value
-	}
-}
-
-func nextCursor[T any](list keystore.List[T]) string {
-	if list.Next == "" {
-		return ""
-	}
-	return cursorOf(list.Next)
 }

@@ -1,39 +1,11 @@
 package admin
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
 )
-
-// answered calls the API, wants a status, and returns the JSON of the answer.
-func answered(t *testing.T, api http.Handler, method, path, body string, status int) map[string]any {
-	t.Helper()
-	w := callAPI(t, api, method, path, body)
-	if w.Code != status {
-		t.Fatalf("%s %s %s: %d %s, want %d", method, path, body, w.Code, w.Body, status)
-	}
-	if status == http.StatusNoContent {
-		return nil
-	}
-	var answer map[string]any
-	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
-		t.Fatal(err)
-	}
-	return answer
-}
-
-func wantMembers(t *testing.T, what string, answer, want map[string]any) {
-	t.Helper()
-	for name, value := range want { // nil wants that it is not there
-		if fmt.Sprint(answer[name]) != fmt.Sprint(value) {
-			t.Errorf("%s: %s is %v, want %v", what, name, answer[name], value)
-		}
-	}
-}
 
 func TestExpiryAndAddressesOfKeys(t *testing.T) {
 	t.Parallel()

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"net/http"
-	"net/netip"
 	"time"
 
 	"go.uber.org/zap"
@@ -10,43 +9,9 @@ import (
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
-// keyJSON is a key in an answer.
-type keyJSON struct {
-	ID           string          `json:"id"`
-	DeploymentID string          `json:"deployment_id"`
-	Name         string          `json:"name"`
-	Description  string          `json:"description"`
-	Scopes       keystore.Scopes `json:"scopes"`
-	CreatedAt    time.Time       `json:"created_at"`
-	CreatedBy    string          `json:"created_by"`
-
-	// When it ends, or has ended; only if it does.
-	ExpiresAt time.Time `json:"expires_at,omitzero"`
-
-	// From where it may be used, as blocks of addresses; only if not from everywhere.
-	AllowedIPs keystore.AllowedIPs `json:"allowed_ips,omitempty"`
-
-	// When all its tokens were last ended; only if they were.
-	TokensRevokedAt time.Time `json:"tokens_revoked_at,omitzero"`
-
-	// Until when the secret of before the last rotation works; only while it does.
-	PreviousSecretExpiresAt time.Time `json:"previous_secret_expires_at,omitzero"`
-
-	// When it was last used, a minute late at most, and from which address as far as that is known; only
-	// if it ever was. LastUsedAt is the later of the last token and the last accepted request.
-	LastUsedAt         time.Time  `json:"last_used_at,omitzero"`
-	LastTokenAt        time.Time  `json:"last_token_at,omitzero"`
-	LastTokenAddress   netip.Addr `json:"last_token_address,omitzero"`
-	LastRequestAt      time.Time  `json:"last_request_at,omitzero"`
-	LastRequestAddress netip.Addr `json:"last_request_address,omitzero"`
-
-	// When the secret of before the last rotation was last used since then; only while it works.
-	PreviousSecretLastUsedAt time.Time `json:"previous_secret_last_used_at,omitzero"`
-}
-
-func showKey(k keystore.Key, use keystore.KeyUse) keyJSON {
-	shown := keyJSON{
-		ID: k.ID, DeploymentID: k.DeploymentID, Name: k.Name, Description: k.Description, Scopes: k.Scopes,
+func showKey(k keystore.Key, use keystore.KeyUse) Key {
+	shown := Key{
+		ID: k.ID, DeploymentID: k.DeploymentID, Name: k.Name, Description: k.Description, Scopes: k.Scopes.Names(),
 		CreatedAt: k.CreatedAt, CreatedBy: k.CreatedBy, ExpiresAt: k.ExpiresAt, AllowedIPs: k.AllowedIPs,
 		TokensRevokedAt: k.TokensRevokedAt,
 		LastUsedAt:      use.LastAt(), LastTokenAt: use.TokenAt, LastTokenAddress: use.TokenAddress,
@@ -86,22 +51,17 @@ func (c *callContext) lastUse(key keystore.Key) keystore.KeyUse {
 // createKey is POST /deployments/{deployment}/keys: {"name","description"?,"scopes"?,"expires_at"?,
 // "allowed_ips"?}. 201 with Location, and with the secret, which is shown this once.
 func createKey(c *callContext) (int, any, error) {
-	var body struct {
-		Name        string              `json:"name"`
-		Description string              `json:"description"`
-		Scopes      *keystore.Scopes    `json:"scopes"`
-		ExpiresAt   *string             `json:"expires_at"`
-		AllowedIPs  keystore.AllowedIPs `json:"allowed_ips"`
-	}
+	var body KeyFields
 	if err := readBody(c.w, c.r, &body); err != nil {
 		return 0, nil, err
 	}
-	key := keystore.Key{DeploymentID: c.deployment(), Name: body.Name, Description: body.Description, AllowedIPs: body.AllowedIPs}
-	if body.Scopes != nil {
-		if *body.Scopes == 0 {
-			return 0, nil, badRequest("scopes is empty: leave it out for all scopes, or name some")
-		}
-		key.Scopes = *body.Scopes
+	key := keystore.Key{DeploymentID: c.deployment()}
+	set(&key.Name, body.Name)
+	set(&key.Description, body.Description)
+	set(&key.Scopes, body.Scopes)
+	set(&key.AllowedIPs, body.AllowedIPs)
+	if body.Scopes != nil && *body.Scopes == 0 {
+		return 0, nil, badRequest("scopes is empty: leave it out for all scopes, or name some")
 	}
 	if body.ExpiresAt != nil {
 		var err error
@@ -129,10 +89,7 @@ func listKeys(c *callContext) (int, any, error) {
 		return 0, nil, err
 	}
 	c.reportAltered(list.Altered)
-	body := struct {
-		Keys       []keyJSON `json:"keys"`
-		NextCursor string    `json:"next_cursor,omitempty"`
-	}{Keys: []keyJSON{}, NextCursor: nextCursor(list)}
+	body := KeyList{Keys: []Key{}, NextCursor: nextCursor(list)}
 	uses, err := c.lastUses(list.Items...)
 	if err != nil {
 		return 0, nil, err
@@ -160,13 +117,7 @@ func getKey(c *callContext) (int, any, error) {
 // "expires_at"?,"allowed_ips"?}. What is left out stays. An expires_at of "" takes the expiry away, one
 // that has passed ends the key now; allowed_ips of [] allows all addresses again.
 func updateKey(c *callContext) (int, any, error) {
-	var body struct {
-		Name        *string              `json:"name"`
-		Description *string              `json:"description"`
-		Scopes      *keystore.Scopes     `json:"scopes"`
-		ExpiresAt   *string              `json:"expires_at"`
-		AllowedIPs  *keystore.AllowedIPs `json:"allowed_ips"`
-	}
+	var body KeyFields
 	if err := readBody(c.w, c.r, &body); err != nil {
 		return 0, nil, err
 	}

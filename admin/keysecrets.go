@@ -12,10 +12,7 @@ import (
 // secret of until now goes on working, as "1h" or "90m": 0s by default, and 168h at most. A secret that
 // was the previous one already ends at once.
 func rotateKey(c *callContext) (int, any, error) {
-	var body struct {
-		Overlap      *string `json:"overlap"`
-		RevokeTokens bool    `json:"revoke_tokens"`
-	}
+	var body KeyRotation
 	if err := readOptionalBody(c.w, c.r, &body); err != nil {
 		return 0, nil, err
 	}
@@ -43,12 +40,6 @@ func endPreviousSecret(c *callContext) (int, any, error) {
 	return http.StatusNoContent, nil, nil
 }
 
-// keyWithSecret is a key in the one answer that has its secret.
-type keyWithSecret struct {
-	keyJSON
-	Secret string `json:"secret"`
-}
-
-func showSecret(key keystore.Key, use keystore.KeyUse, secret keystore.Secret) keyWithSecret {
-	return keyWithSecret{showKey(key, use), secret.Reveal()}
+func showSecret(key keystore.Key, use keystore.KeyUse, secret keystore.Secret) KeyWithSecret {
+	return KeyWithSecret{showKey(key, use), secret.Reveal()}
 }

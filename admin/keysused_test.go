@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,7 +14,6 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/deploymentkeys/gateway/keystore"
-	"github.com/deploymentkeys/gateway/keystore/boltstore"
 )
 
 // usesFail is a store that, while fail is set, cannot be asked when keys were used. It counts reads.
@@ -39,14 +37,9 @@ func (s *usesFail) Get(ctx context.Context, names ...string) ([][]byte, error) {
 
 func TestKeysShowWhenTheyWereUsed(t *testing.T) {
 	t.Parallel()
-	store, err := boltstore.Open(filepath.Join(t.TempDir(), "keys.db"), boltstore.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	watched := &usesFail{Store: store}
-	keys := keystore.New(watched, []byte(strings.Repeat("k", 32)))
-	api := newAPI(t, func(api *API) { api.Keystore = func() (*keystore.Keystore, error) { return keys, nil } })
+	watched := &usesFail{Store: newStore(t)}
+	keys := keystore.New(watched, master)
+	api := newAPI(t, withKeystore(keys))
 	type object = map[string]any
 	never := object{
 		"last_used_at": nil, "last_token_at": nil, "last_token_address": nil, "last_request_at": nil, "last_request_address": nil,
@@ -110,20 +103,16 @@ func TestKeysShowWhenTheyWereUsed(t *testing.T) {
 // A record of use that was altered is no reason not to show the key.
 func TestKeyWithAlteredUseIsShown(t *testing.T) {
 	t.Parallel()
-	store, err := boltstore.Open(filepath.Join(t.TempDir(), "keys.db"), boltstore.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	keys := keystore.New(store, []byte(strings.Repeat("k", 32)))
+	store := newStore(t)
+	keys := keystore.New(store, master)
 	core, logged := observer.New(zap.ErrorLevel)
 	api := newAPI(t, func(api *API) {
-		api.Keystore = func() (*keystore.Keystore, error) { return keys, nil }
+		withKeystore(keys)(api)
 		api.Logger = zap.New(core)
 	})
 	answered(t, api, "POST", "/deployments", `{"id":"dep1","name":"a"}`, 201)
 	id := fmt.Sprint(answered(t, api, "POST", "/deployments/dep1/keys", `{"name":"k"}`, 201)["id"])
-	err = store.Apply(t.Context(), keystore.Change{Steps: []keystore.Step{{Kind: keystore.PutRecord, Name: "used/" + id, Value: []byte("something")}}})
+	err := store.Apply(t.Context(), keystore.Change{Steps: []keystore.Step{{Kind: keystore.PutRecord, Name: "used/" + id, Value: []byte("something")}}})
 	if err != nil {
 		t.Fatal(err)
 	}

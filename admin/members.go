@@ -2,22 +2,12 @@ package admin
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
-// memberJSON is a member in an answer.
-type memberJSON struct {
-	User         string        `json:"user"`
-	DeploymentID string        `json:"deployment_id"`
-	Role         keystore.Role `json:"role"`
-	CreatedAt    time.Time     `json:"created_at"`
-	CreatedBy    string        `json:"created_by"`
-}
-
-func showMember(m keystore.Member) memberJSON {
-	return memberJSON{m.User, m.DeploymentID, m.Role, m.CreatedAt, m.CreatedBy}
+func showMember(m keystore.Member) Member {
+	return Member{m.User, m.DeploymentID, m.Role, m.CreatedAt, m.CreatedBy}
 }
 
 // listMembers is GET /deployments/{deployment}/members: {"members":[...]}.
@@ -27,9 +17,7 @@ func listMembers(c *callContext) (int, any, error) {
 		return 0, nil, err
 	}
 	c.reportAltered(list.Altered)
-	body := struct {
-		Members []memberJSON `json:"members"`
-	}{[]memberJSON{}}
+	body := MemberList{[]Member{}}
 	for _, member := range list.Items {
 		body.Members = append(body.Members, showMember(member))
 	}
@@ -38,9 +26,7 @@ func listMembers(c *callContext) (int, any, error) {
 
 // putMember is PUT /deployments/{deployment}/members/{user}: {"role"}. 200.
 func putMember(c *callContext) (int, any, error) {
-	var body struct {
-		Role string `json:"role"`
-	}
+	var body MemberRole
 	if err := readBody(c.w, c.r, &body); err != nil {
 		return 0, nil, err
 	}

@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/deploymentkeys/gateway/keystore"
-	"github.com/deploymentkeys/gateway/keystore/boltstore"
 	"github.com/deploymentkeys/gateway/keystore/storetest"
 )
 
@@ -58,6 +56,9 @@ func (t *documentTest) callWith(api http.Handler, method, target, contentType, b
 	w, err := sendAPI(api, r)
 	if err == nil {
 		err = t.d.check(method, r.URL.EscapedPath(), w)
+	}
+	if o, _ := t.d.find(method, r.URL.EscapedPath()); err == nil && status < 300 && body != "" && o.body != nil && !t.d.accepts(o.body, body) {
+		err = errors.New("the body is not as documented")
 	}
 	if err != nil {
 		t.Fatalf("%s %s %.100s: %v", method, target, body, err)
@@ -149,27 +150,8 @@ func (s noRoom) Apply(ctx context.Context, change keystore.Change) error {
 	return s.Store.Apply(ctx, change)
 }
 
-func (t *documentTest) store() keystore.Store {
-	store, err := boltstore.Open(filepath.Join(t.TempDir(), "keys.db"), boltstore.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	return store
-}
-
-func withKeystore(keys *keystore.Keystore) func(*API) {
-	return func(a *API) {
-		a.Keystore = func() (*keystore.Keystore, error) { return keys, nil }
-		withTokens(&fakeTokens{err: keystore.ErrLimit})(a)
-	}
-}
-
-// master is that of a store.
-var master = []byte(strings.Repeat("k", 32))
-
 func (t *documentTest) fullStore() {
-	api := newAPI(t, withKeystore(keystore.New(noRoom{t.store()}, master)))
+	api := newAPI(t, withKeystore(keystore.New(noRoom{newStore(t)}, master)))
 	t.call(api, "POST", "/deployments", `{"id":"etl","name":"n"}`, 201)
 	t.call(api, "POST", "/deployments", `{"id":"etl","name":"n"}`, 409)
 	t.call(api, "POST", "/deployments/etl/keys", `{"name":"n"}`, 409)
@@ -179,7 +161,7 @@ func (t *documentTest) fullStore() {
 
 // damagedStore is one in which somebody has written.
 func (t *documentTest) damagedStore() {
-	store := t.store()
+	store := newStore(t)
 	keys := keystore.New(store, master)
 	api := newAPI(t, withKeystore(keys))
 	for _, name := range []string{"one", "two", "three"} {
@@ -233,7 +215,7 @@ func (t *documentTest) damagedStore() {
 
 // retiredSigningKey is there after more than an hour.
 func (t *documentTest) retiredSigningKey() {
-	clock := storetest.NewClock(t.store(), time.Now())
+	clock := storetest.NewClock(newStore(t), time.Now())
 	keys := clock.Keystore(master)
 	made := 0
 	policy := keystore.SigningPolicy{

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"testing"
 	"time"
 )
 
@@ -126,15 +125,5 @@ func (t *documentTest) lastUsed(g *testGateway) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the key does not show when it was used: %v", shown)
 		}
-	}
-}
-
-// Only a path with a segment . or .. is not clean: once each with "/." was taken for such.
-func TestUserMayBeginWithADot(t *testing.T) {
-	t.Parallel()
-	api := newAPI(t, func(*API) {})
-	answered(t, api, http.MethodPost, "/deployments", `{"id":"etl","name":"n"}`, http.StatusCreated)
-	for path, want := range map[string]int{".anna": 200, "...": 200, "%2E%2E": 200, ".": 404, "..": 404} {
-		answered(t, api, http.MethodPut, "/deployments/etl/members/"+path, `{"role":"viewer"}`, want)
 	}
 }

@@ -1,9 +1,7 @@
 package admin
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"mime"
 	"net/http"
@@ -205,32 +203,4 @@ func (d *apiDocument) wanted() []string {
 func (d *apiDocument) accepts(body *documentedBody, text string) bool {
 	value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
 	return err == nil && d.requests[body.schema].Validate(value) == nil
-}
-
-// errPanic is an answer that was none.
-var errPanic = errors.New("the handler panicked")
-
-// sendAPI makes a request, of which a panic of the handler is the error.
-func sendAPI(api http.Handler, r *http.Request) (w *httptest.ResponseRecorder, err error) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			err = fmt.Errorf("%w: %v", errPanic, fault)
-		}
-	}()
-	w = httptest.NewRecorder()
-	api.ServeHTTP(w, r)
-	return w, nil
-}
-
-// apiRequest is one with a body of a type; no type is no header.
-func apiRequest(method, target, contentType, body string) *http.Request {
-	var reader io.Reader
-	if body != "" {
-		reader = strings.NewReader(body)
-	}
-	r := httptest.NewRequest(method, target, reader)
-	if contentType != "" {
-		r.Header.Set("Content-Type", contentType)
-	}
-	return r
 }

@@ -298,7 +298,7 @@ func matches(template, escapedPath string) bool {
 		case err != nil:
 			return false
 		case strings.HasPrefix(want[i], "{"):
-			if got[i] == "" || got[i] == "." || got[i] == ".." {
+			if got[i] == "" || got[i] == "." || got[i] == ".." || segment == "/" { // ServeMux takes %2F for no segment
 				return false
 			}
 		case segment != want[i]:

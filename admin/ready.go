@@ -8,8 +8,8 @@ import (
 // readyPath is of no Deployment: no ID begins with a hyphen.
 const readyPath = "/deployments/-/ready"
 
-// readyJSON is the answer of the readiness endpoint.
-type readyJSON struct {
+// Readiness is the answer of GET /deployments/-/ready.
+type Readiness struct {
 	Error string `json:"error,omitempty"` // why it is not ready
 	Ready bool   `json:"ready"`
 
@@ -21,10 +21,7 @@ type readyJSON struct {
 // serveReady is GET /deployments/-/ready: {"ready":true,"age_seconds":0.4}, or 503 with
 // {"error","ready":false,"age_seconds"}.
 func (a *API) serveReady(w http.ResponseWriter, r *http.Request) {
-	calls := map[string]call{http.MethodGet: nil}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", allowed(calls))
-		writeError(w, &apiError{http.StatusMethodNotAllowed, "the method must be one of: " + allowed(calls)})
+	if !Allow(w, r, http.MethodGet) {
 		return
 	}
 	c := a.newCall(w, r)
@@ -33,7 +30,7 @@ func (a *API) serveReady(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	age, known, err := a.Ready(r.Context())
-	answer := readyJSON{Ready: err == nil}
+	answer := Readiness{Ready: err == nil}
 	if known {
 		seconds := float64(age.Round(time.Millisecond).Milliseconds()) / 1000 // 1.574; Seconds has 1.5739999999999998
 		answer.AgeSeconds = &seconds
@@ -44,5 +41,5 @@ func (a *API) serveReady(w http.ResponseWriter, r *http.Request) {
 		status, answer.Error = http.StatusServiceUnavailable, err.Error()
 		w.Header().Set("Retry-After", "1")
 	}
-	writeJSON(w, status, answer)
+	WriteJSON(w, status, answer)
 }

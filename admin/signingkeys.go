@@ -1,39 +1,14 @@
 package admin
 
 import (
-	"context"
 	"errors"
 	"net/http"
-	"net/netip"
-	"time"
 
-	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
-// A TokenService is what the API asks of the part of the gateway that makes and checks access
-// tokens: of [caddymodule.App] and [access.Authority].
-type TokenService interface {
-	RotateSigningKey(ctx context.Context, by keystore.Caller) (keystore.SigningKey, error)
-	ReplaceSigningKeys(ctx context.Context, by keystore.Caller) (keystore.SigningKey, error)
-	Introspect(ctx context.Context, raw, deployment string) (access.Introspection, error)
-	RevokeToken(ctx context.Context, by keystore.Caller, raw string) error
-	Explain(ctx context.Context, raw, deployment string, need keystore.Scopes, from netip.Addr) access.Explanation
-}
-
-// signingKeyJSON is a signing key in an answer: nothing of its private part.
-type signingKeyJSON struct {
-	KeyID       string                   `json:"kid"`
-	Algorithm   string                   `json:"algorithm"`
-	State       keystore.SigningKeyState `json:"state"`
-	CreatedAt   time.Time                `json:"created_at"`            // when it was announced
-	SignsFrom   time.Time                `json:"signs_from"`            // of an announced key the earliest time
-	RetiredAt   time.Time                `json:"retired_at,omitzero"`   // since when it signs no more
-	RemovedFrom time.Time                `json:"removed_from,omitzero"` // of a retired key: when its last token has expired
-}
-
-func showSigningKey(k keystore.SigningKey) signingKeyJSON {
-	shown := signingKeyJSON{
+func showSigningKey(k keystore.SigningKey) SigningKey {
+	shown := SigningKey{
 		KeyID: k.ID, Algorithm: k.Algorithm, State: k.State(), CreatedAt: k.CreatedAt,
 		SignsFrom: k.SignsFrom, RetiredAt: k.RetiredAt, RemovedFrom: k.RemovedFrom(),
 	}
@@ -50,9 +25,7 @@ func listSigningKeys(c *callContext) (int, any, error) {
 	if err != nil {
 		return 0, nil, signingKeyError(err)
 	}
-	body := struct {
-		Keys []signingKeyJSON `json:"keys"`
-	}{[]signingKeyJSON{}}
+	body := SigningKeyList{[]SigningKey{}}
 	for _, key := range keys {
 		body.Keys = append(body.Keys, showSigningKey(key))
 	}
@@ -65,9 +38,7 @@ func listSigningKeys(c *callContext) (int, any, error) {
 // already. With "replace": true, for a signing key that leaked, the new key signs at once, all others
 // are gone, and with them every token that was issued so far.
 func rotateSigningKey(c *callContext) (int, any, error) {
-	var body struct {
-		Replace bool `json:"replace"`
-	}
+	var body SigningKeyRotation
 	if err := readOptionalBody(c.w, c.r, &body); err != nil {
 		return 0, nil, err
 	}

@@ -1,9 +1,11 @@
 package admin
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -61,10 +63,7 @@ func checkDeployment(id *string) (string, error) {
 // the Deployment.
 func introspectToken(c *callContext) (int, any, error) {
 	c.question = true
-	var body struct {
-		Token      string  `json:"token"`
-		Deployment *string `json:"deployment"`
-	}
+	var body TokenIntrospection
 	if err := readBody(c.w, c.r, &body); err != nil {
 		return 0, nil, err
 	}
@@ -89,9 +88,7 @@ func introspectToken(c *callContext) (int, any, error) {
 // revokeToken is POST /tokens/revoke: {"token"}. 204: this one token is dead. 404 for what is no
 // token of this gateway, or has expired: who has a leaked one to end must not believe that they did.
 func revokeToken(c *callContext) (int, any, error) {
-	var body struct {
-		Token string `json:"token"`
-	}
+	var body TokenRevocation
 	if err := readBody(c.w, c.r, &body); err != nil {
 		return 0, nil, err
 	}
@@ -114,12 +111,7 @@ func revokeToken(c *callContext) (int, any, error) {
 // IP address.
 func explainToken(c *callContext) (int, any, error) {
 	c.question = true
-	var body struct {
-		Token      string           `json:"token"`
-		Deployment *string          `json:"deployment"`
-		Scopes     *keystore.Scopes `json:"scopes"`
-		Address    *string          `json:"address"`
-	}
+	var body TokenQuestion
 	if err := readBody(c.w, c.r, &body); err != nil {
 		return 0, nil, err
 	}
@@ -147,4 +139,14 @@ func explainToken(c *callContext) (int, any, error) {
 		return 0, nil, err
 	}
 	return http.StatusOK, tokens.Explain(c.r.Context(), body.Token, deployment, need, from), nil
+}
+
+// A TokenService is what the API asks of the part of the gateway that makes and checks access
+// tokens: those of [caddymodule.App] and [access.Authority].
+type TokenService interface {
+	RotateSigningKey(ctx context.Context, by keystore.Caller) (keystore.SigningKey, error)
+	ReplaceSigningKeys(ctx context.Context, by keystore.Caller) (keystore.SigningKey, error)
+	Introspect(ctx context.Context, raw, deployment string) (access.Introspection, error)
+	RevokeToken(ctx context.Context, by keystore.Caller, raw string) error
+	Explain(ctx context.Context, raw, deployment string, need keystore.Scopes, from netip.Addr) access.Explanation
 }

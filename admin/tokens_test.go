@@ -241,7 +241,7 @@ func TestListSigningKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := callAPI(t, api, "GET", "/signing_keys", "")
-	var list struct{ Keys []signingKeyJSON }
+	var list struct{ Keys []SigningKey }
 	if err := json.Unmarshal(w.Body.Bytes(), &list); err != nil || w.Code != 200 || len(list.Keys) != 2 {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}

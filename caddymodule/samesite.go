@@ -4,47 +4,26 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// This file tells what a browser sends for a page of another origin from the rest. The token endpoint of users, the
-// console and the admin API all decide by it.
-
 // ErrOtherSite is the error of [CheckSameSite].
 var ErrOtherSite = errors.New("this request comes from the page of another site")
 
-// CheckSameSite returns [ErrOtherSite] for a request that a browser has sent for a page of another origin. Of what it
-// says, the first that is there counts:
-//
-//   - Sec-Fetch-Site, which no page can set: same-origin, or none for what somebody has typed
-//     (https://www.w3.org/TR/fetch-metadata/). Browsers send it over TLS, and to this machine itself.
-//   - Origin: that of the request itself, see [RequestOrigin]; never null.
-//   - Referer, of browsers that knew no Origin of a form.
-//
-// A header that comes twice is none of a browser, and refused; an empty one says nothing. A request without any of the
-// three is no page's.
+// crossOrigin trusts no other origin and exempts no path.
+var crossOrigin http.CrossOriginProtection
+
+// CheckSameSite returns [ErrOtherSite] for a request that a browser has sent for a page of another origin, as
+// [http.CrossOriginProtection] decides. It checks GET too: Caddy's admin endpoint lets the origins that it was told of read
+// answers. And the host that the request is for is that of [RequestOrigin], which a trusted proxy may have replaced.
 func CheckSameSite(r *http.Request) error {
-	own := func(said string) bool { return said == RequestOrigin(r) }
-	for _, header := range []struct {
-		name string
-		ours func(string) bool
-	}{
-		{"Sec-Fetch-Site", func(said string) bool { return said == "same-origin" || said == "none" }},
-		{"Origin", own},
-		{"Referer", func(said string) bool {
-			page, err := url.Parse(said)
-			return err == nil && own(originOf(page.Scheme, page.Host))
-		}},
-	} {
-		if values := r.Header[header.name]; strings.Join(values, "") != "" {
-			if len(values) != 1 || !header.ours(values[0]) {
-				return ErrOtherSite
-			}
-			return nil
-		}
+	checked := r.WithContext(r.Context())
+	checked.Method = http.MethodPost
+	_, checked.Host, _ = strings.Cut(RequestOrigin(r), "://")
+	if crossOrigin.Check(checked) != nil {
+		return ErrOtherSite
 	}
 	return nil
 }

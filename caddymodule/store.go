@@ -92,7 +92,8 @@ func configuredApp(config []byte) (*App, error) {
 	return nil, fmt.Errorf("the configuration has no %s: is it the gateway's?", appName)
 }
 
-// hasHandler reports whether one of this package's handlers is anywhere in a piece of configuration.
+// hasHandler reports whether a handler of the gateway, whose names all begin with deployment_, is anywhere in a piece of
+// configuration.
 func hasHandler(value any) bool {
 	switch value := value.(type) {
 	case []any:
@@ -102,7 +103,7 @@ func hasHandler(value any) bool {
 			}
 		}
 	case map[string]any:
-		if name := value["handler"]; name == "deployment_token" || name == "deployment_auth" {
+		if name, _ := value["handler"].(string); strings.HasPrefix(name, "deployment_") {
 			return true
 		}
 		for _, member := range value {

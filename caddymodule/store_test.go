@@ -33,10 +33,4 @@ func TestChangeSecretArguments(t *testing.T) {
 			t.Errorf("%s: %q, %v, want an error with %q", name, next, err, test.says)
 		}
 	}
-	for _, handler := range []string{"deployment_token", "deployment_auth"} {
-		config := `{"apps":{"http":{"servers":{"s":{"routes":[{"handle":[{"handler":"subroute","routes":[{"handle":[{"handler":"` + handler + `"}]}]}]}]}}}}}`
-		if app, err := configuredApp([]byte(config)); err != nil || app.Redis != "" {
-			t.Errorf("%s: %v", handler, err)
-		}
-	}
 }

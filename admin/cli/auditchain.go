@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/deploymentkeys/gateway/keystore"
 )
 
 // maxFaults is how many faults, and how many notes, are named; the others are counted.
@@ -76,9 +78,9 @@ func (c *auditChain) add(line auditLine) {
 	if line.fault != "" {
 		c.before = nil
 		switch {
-		case line.fault == faultMissing:
+		case line.fault == keystore.AuditFaultMissing:
 			c.fault("entry %d is missing", line.seq)
-		case line.fault != faultExpired || c.entries > 0: // the oldest ones expire
+		case line.fault != keystore.AuditFaultExpired || c.entries > 0: // the oldest ones expire
 			c.fault("entry %d is not as it was written (%s)", line.seq, line.fault)
 		}
 		return
@@ -88,7 +90,7 @@ func (c *auditChain) add(line auditLine) {
 	if c.from.IsZero() {
 		c.from = line.time
 	}
-	if line.kind == "audit.altered" || line.kind == "audit.gap" {
+	if line.kind == keystore.AuditAltered || line.kind == keystore.AuditGap {
 		c.faults.note("%s: entry %d is %s", c.name, line.seq, line.kind)
 	}
 	if line.computed != line.hash {

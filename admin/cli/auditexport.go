@@ -2,105 +2,98 @@ package cli
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/deploymentkeys/gateway/admin"
+	"github.com/deploymentkeys/gateway/keystore"
 )
 
-// An auditPlace is an entry of the audit log, or a place beside it: a number, and a hash in hex.
-type auditPlace struct {
-	seq  int64
-	hash string
+func exportAuditCommand(client *client) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "export [DEPLOYMENT]",
+		Short: "Prints the audit log, one JSON object a line, oldest first",
+		Long: `
+Prints the audit log, one JSON object a line, oldest first: all of it, or what is
+about a Deployment. Only an export of all of it can be verified later.
+
+When it ends before the newest entry, or an entry is missing or altered, that is an
+error; what there is has been printed all the same.
+` + exitHelp,
+		Example: `  $ caddy deployment audit export > audit.ndjson
+  $ caddy deployment audit export etl | jq -c 'select(.kind == "key.deleted")'`,
+	}
+	wants(client, cmd, 1, deploymentArgument)
+	cmd.RunE = run(func(cmd *cobra.Command, args []string) error {
+		query := ""
+		if len(args) > 0 {
+			query = "?deployment=" + args[0]
+		}
+		return client.writeExport(cmd, query)
+	})
+	return cmd
 }
 
-// Faults that stand in the place of an entry, and others are as bad as the second.
-const (
-	faultMissing = "missing"
-	faultExpired = "expired" // removed because its time was over, while the export went on
-)
-
-// noHash stands in the place of the hash of the entry before the very first.
-const noHash = "0000000000000000000000000000000000000000000000000000000000000000"
-
-func isHash(text string) bool {
-	raw, err := hex.DecodeString(text)
-	return err == nil && len(raw) == sha256.Size && bytes.Equal([]byte(text), bytes.ToLower([]byte(text)))
-}
-
-// An auditLine is a line of an export: an entry, or a fault in the place of one.
-type auditLine struct {
-	seq   int64
-	time  time.Time
-	kind  string
-	fault string // "" for an entry
-
-	hash     string // as the line says
-	previous string
-	computed string // of what the line is
-}
-
-// parseAuditLine reads a line, without its end. It believes nothing that it says.
-func parseAuditLine(raw []byte) (auditLine, error) {
-	var said struct {
-		Seq      int64     `json:"seq"`
-		Time     time.Time `json:"time"`
-		Kind     string    `json:"kind"`
-		Fault    string    `json:"fault"`
-		Hash     string    `json:"hash"`
-		Previous string    `json:"previous_hash"`
+// writeExport writes an export as it comes, and holds that it comes to its end.
+func (c *client) writeExport(cmd *cobra.Command, query string) error {
+	export, err := c.export(cmd.Context(), query)
+	if err != nil {
+		return err
 	}
-	if err := json.Unmarshal(raw, &said); err != nil || said.Seq < 1 {
-		return auditLine{}, errors.New("there is a line that is no entry of an audit log")
+	defer export.Close()
+	out := bufio.NewWriter(cmd.OutOrStdout())
+	last, faults, err := copyExport(out, export.lines, isTerminal(cmd.OutOrStdout()))
+	if err := out.Flush(); err != nil {
+		return written(err)
 	}
-	line := auditLine{seq: said.Seq, time: said.Time, kind: said.Kind, fault: said.Fault, hash: said.Hash, previous: said.Previous}
-	if line.fault != "" {
-		return line, nil
-	}
-	// The hash is the first member, and of the line without it.
-	const before, after = `{"hash":"`, `",`
-	rest, ok := bytes.CutPrefix(raw, []byte(before+line.hash+after))
-	if !ok || !isHash(line.hash) || !isHash(line.previous) {
-		return auditLine{}, fmt.Errorf("entry %d does not have the form of an entry", line.seq)
-	}
-	sum := sha256.New()
-	sum.Write([]byte("{"))
-	sum.Write(rest)
-	line.computed = hex.EncodeToString(sum.Sum(nil))
-	return line, nil
-}
-
-// maxAuditLine is the longest line of an export, in bytes.
-const maxAuditLine = 256 << 10
-
-// auditLines reads the lines of an export.
-type auditLines struct{ r *bufio.Reader }
-
-func newAuditLines(r io.Reader) auditLines { return auditLines{bufio.NewReaderSize(r, maxAuditLine)} }
-
-// next is the next line, without its end, and until it is called again; nil at the end of the export.
-func (l auditLines) next() ([]byte, error) {
-	line, err := l.r.ReadSlice('\n')
+	whole := query == "" && export.first.seq <= export.head.seq
 	switch {
-	case errors.Is(err, io.EOF) && len(line) == 0:
-		return nil, nil
-	case errors.Is(err, io.EOF):
-		return nil, errors.New("the export ends in the middle of a line")
-	case errors.Is(err, bufio.ErrBufferFull):
-		return nil, fmt.Errorf("the export has a line of more than %d bytes", maxAuditLine)
 	case err != nil:
-		return nil, fmt.Errorf("the export breaks off: %w", err)
+		return c.found.failed(err)
+	case last > export.head.seq, whole && last < export.head.seq:
+		return c.found.failed(fmt.Errorf("its export ends with entry %d, and should end with entry %d", last, export.head.seq))
+	case faults > 0:
+		return noError{fmt.Errorf("%s missing or altered: caddy deployment audit verify names them", count(faults, "entry of the audit log is", "entries of the audit log are"))}
 	}
-	end := len(line) - 1
-	return line[:end:end], nil
+	return nil
 }
+
+// copyExport writes the lines of an export, and returns the number of the last entry and how many lines
+// are no entries but faults. Hashes are of lines as they came; only who looks at them has them made plain.
+func copyExport(out *bufio.Writer, lines auditLines, shown bool) (last, faults int64, err error) {
+	for {
+		raw, err := lines.next()
+		if err != nil || raw == nil {
+			return last, faults, err
+		}
+		written := raw
+		if shown {
+			written = plainJSON(raw)
+		}
+		_, _ = out.Write(written) // an error stays until the end
+		_ = out.WriteByte('\n')
+		line, err := parseAuditLine(raw)
+		switch {
+		case err != nil:
+			return last, faults, err
+		case line.seq <= last:
+			return last, faults, fmt.Errorf("its export has entry %d after entry %d", line.seq, last)
+		case line.fault != "" && line.fault != keystore.AuditFaultExpired:
+			faults++
+		}
+		last = line.seq
+	}
+}
+
+// auditPath is where an export is had from.
+const auditPath = "/audit/export"
 
 // An auditExport is an export that a gateway sends.
 type auditExport struct {
@@ -131,10 +124,10 @@ func (c *client) export(ctx context.Context, query string) (*auditExport, error)
 		err = errNoExport
 	}
 	if err == nil {
-		e.first, err = readPlace(response.Header, "Audit-First")
+		e.first, err = readPlace(response.Header, admin.HeaderAuditFirst)
 	}
 	if err == nil {
-		e.head, err = readPlace(response.Header, "Audit-Head")
+		e.head, err = readPlace(response.Header, admin.HeaderAuditHead)
 	}
 	if err != nil {
 		e.Close()

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/deploymentkeys/gateway/admin"
 )
 
 // callTimeout bounds a call of a gateway: it has to answer within keystore.ChangeTimeout, and the rest is
@@ -139,9 +141,7 @@ const maxRefusal = 64 << 10
 // refusal is the error that a gateway has answered. When it says that the caller is wrong, it is [errNo].
 func refusal(response *http.Response) error {
 	content, _ := io.ReadAll(io.LimitReader(response.Body, maxRefusal)) // what there is
-	var answer struct {
-		Error string `json:"error"`
-	}
+	var answer admin.Error
 	status := fmt.Sprintf("it answers %d %s", response.StatusCode, http.StatusText(response.StatusCode))
 	err := errors.New(status)
 	if json.Unmarshal(content, &answer) == nil && answer.Error != "" {

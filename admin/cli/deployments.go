@@ -7,20 +7,11 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
-)
 
-// deployment is a Deployment in an answer of the admin API.
-type deployment struct {
-	ID              string    `json:"id"`
-	Name            string    `json:"name"`
-	Description     string    `json:"description"`
-	CreatedAt       time.Time `json:"created_at"`
-	KeyCount        int64     `json:"key_count"`
-	TokensRevokedAt time.Time `json:"tokens_revoked_at"`
-}
+	"github.com/deploymentkeys/gateway/admin"
+)
 
 const deploymentsPath = "/deployments"
 
@@ -57,12 +48,9 @@ as it is; without --id it gets a random one.
 	cmd.Flags().StringVar(&description, "description", "", "What it is for")
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = run(func(cmd *cobra.Command, args []string) error {
-		body := map[string]any{"name": args[0]}
+		body := admin.NewDeployment{Name: args[0], Description: description}
 		if cmd.Flags().Changed("id") {
-			body["id"] = id
-		}
-		if cmd.Flags().Changed("description") {
-			body["description"] = description
+			body.ID = &id
 		}
 		answer, err := client.change(cmd.Context(), http.MethodPost, deploymentsPath, body)
 		if err != nil {
@@ -91,7 +79,7 @@ func listDeploymentsCommand(client *client) *cobra.Command {
 		if *asJSON {
 			return writeList(cmd, "deployments", items)
 		}
-		all, err := decodeAll[deployment](client, items)
+		all, err := decodeAll[admin.Deployment](client, items)
 		if err != nil {
 			return err
 		}
@@ -136,14 +124,14 @@ func updateDeploymentCommand(client *client) *cobra.Command {
 	cmd.Flags().StringVar(&description, "description", "", "New description")
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = run(func(cmd *cobra.Command, args []string) error {
-		body := make(map[string]any)
+		var body admin.DeploymentChange
 		if cmd.Flags().Changed("name") {
-			body["name"] = name
+			body.Name = &name
 		}
 		if cmd.Flags().Changed("description") {
-			body["description"] = description
+			body.Description = &description
 		}
-		if len(body) == 0 {
+		if body == (admin.DeploymentChange{}) {
 			return errors.New("there is nothing to change: give --name or --description")
 		}
 		answer, err := client.change(cmd.Context(), http.MethodPatch, deploymentPath(args[0]), body)
@@ -215,7 +203,7 @@ and get new ones.
 }
 
 // deployment asks for a Deployment.
-func (c *client) deployment(cmd *cobra.Command, id string) (d deployment, err error) {
+func (c *client) deployment(cmd *cobra.Command, id string) (d admin.Deployment, err error) {
 	answer, err := c.ask(cmd.Context(), http.MethodGet, deploymentPath(id), nil)
 	if err == nil {
 		if err = decode(answer, &d); err != nil {
@@ -230,7 +218,7 @@ func (c *client) writeDeployment(cmd *cobra.Command, answer json.RawMessage, asJ
 	if asJSON {
 		return writeJSON(cmd, answer)
 	}
-	var d deployment
+	var d admin.Deployment
 	if err := decode(answer, &d); err != nil {
 		return c.found.failed(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/deploymentkeys/gateway/access"
+	"github.com/deploymentkeys/gateway/admin"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -51,11 +52,11 @@ wrongly, or the gateway or its store could not be asked.
 			if err != nil {
 				return fail(cmd, exitUsage, err)
 			}
-			question := struct {
-				Token      string   `json:"token"`
-				Deployment *string  `json:"deployment,omitempty"`
-				Scopes     []string `json:"scopes,omitempty"`
-			}{Token: raw}
+			var question struct {
+				admin.TokenQuestion
+				Scopes []string `json:"scopes,omitempty"` // as they were given: the gateway says what is wrong with them
+			}
+			question.Token = raw
 			if cmd.Flags().Changed("deployment") {
 				question.Deployment = &deployment
 			}

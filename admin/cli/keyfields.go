@@ -1,111 +1,17 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/deploymentkeys/gateway/admin"
 	"github.com/deploymentkeys/gateway/keystore"
 )
-
-// key is a key in an answer of the admin API.
-type key struct {
-	ID              string    `json:"id"`
-	DeploymentID    string    `json:"deployment_id"`
-	Name            string    `json:"name"`
-	Description     string    `json:"description"`
-	Scopes          []string  `json:"scopes"`
-	CreatedAt       time.Time `json:"created_at"`
-	CreatedBy       string    `json:"created_by"`
-	ExpiresAt       time.Time `json:"expires_at"`
-	AllowedIPs      []string  `json:"allowed_ips"`
-	TokensRevokedAt time.Time `json:"tokens_revoked_at"`
-
-	LastUsedAt         time.Time `json:"last_used_at"`
-	LastTokenAt        time.Time `json:"last_token_at"`
-	LastTokenAddress   string    `json:"last_token_address"`
-	LastRequestAt      time.Time `json:"last_request_at"`
-	LastRequestAddress string    `json:"last_request_address"`
-
-	PreviousSecretExpiresAt  time.Time `json:"previous_secret_expires_at"`
-	PreviousSecretLastUsedAt time.Time `json:"previous_secret_last_used_at"`
-
-	Secret string `json:"secret"`
-}
-
-func keysPath(deployment string) string    { return deploymentPath(deployment) + "/keys" }
-func keyPath(deployment, id string) string { return keysPath(deployment) + "/" + url.PathEscape(id) }
-
-// status says whether a key works, by this machine's clock.
-func (k *key) status(now time.Time) string {
-	switch {
-	case !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt):
-		return "expired"
-	case now.Before(k.PreviousSecretExpiresAt):
-		return "rotating: previous secret until " + showTime(k.PreviousSecretExpiresAt)
-	}
-	return "active"
-}
-
-// table shows a key, but for its secret.
-func (k *key) table(now time.Time) *table {
-	t := newTable()
-	t.field("ID", k.ID)
-	t.field("Deployment", k.DeploymentID)
-	t.field("Name", k.Name)
-	t.field("Description", oneLine(k.Description))
-	t.field("Status", k.status(now))
-	t.field("Scopes", strings.Join(k.Scopes, " "))
-	t.field("Allowed IPs", strings.Join(k.AllowedIPs, " "))
-	t.field("Created", showTime(k.CreatedAt)+" by "+k.CreatedBy)
-	t.field("Expires", showTime(k.ExpiresAt))
-	t.field("Last token", showUse(k.LastTokenAt, k.LastTokenAddress))
-	t.field("Last request", showUse(k.LastRequestAt, k.LastRequestAddress))
-	if now.Before(k.PreviousSecretExpiresAt) {
-		t.field("Previous secret used", showTime(k.PreviousSecretLastUsedAt))
-	}
-	if !k.TokensRevokedAt.IsZero() {
-		t.field("Tokens revoked", showTime(k.TokensRevokedAt))
-	}
-	return t
-}
-
-func showUse(at time.Time, address string) string {
-	if at.IsZero() || address == "" {
-		return showTime(at)
-	}
-	return showTime(at) + " from " + address
-}
-
-// readKey asks for a key.
-func (c *client) readKey(cmd *cobra.Command, deployment, id string) (k key, err error) {
-	answer, err := c.ask(cmd.Context(), http.MethodGet, keyPath(deployment, id), nil)
-	if err == nil {
-		if err = decode(answer, &k); err != nil {
-			err = c.found.failed(err)
-		}
-	}
-	return k, err
-}
-
-// writeKey writes an answer that is a key.
-func (c *client) writeKey(cmd *cobra.Command, answer json.RawMessage, asJSON bool) error {
-	if asJSON {
-		return writeJSON(cmd, answer)
-	}
-	var k key
-	if err := decode(answer, &k); err != nil {
-		return c.found.failed(err)
-	}
-	return k.table(time.Now()).writeTo(cmd.OutOrStdout())
-}
 
 // keyFields are the flags of what can be said of a key.
 type keyFields struct {
@@ -123,44 +29,50 @@ func (f *keyFields) addFlags(cmd *cobra.Command) {
 	completeFlag(cmd, "allowed-ip", "any")
 }
 
-// body is what the flags say, as the admin API wants it; what is not given is not in it.
-func (f *keyFields) body(cmd *cobra.Command, now time.Time) (map[string]any, error) {
-	body := make(map[string]any)
+// A keyRequest is what the flags say of a key; what is not given is absent.
+type keyRequest struct {
+	admin.KeyFields
+
+	// As they were given: the gateway says what is wrong with them.
+	AllowedIPs *[]string `json:"allowed_ips,omitempty"`
+}
+
+func (f *keyFields) request(cmd *cobra.Command, now time.Time) (request keyRequest, err error) {
 	given := cmd.Flags().Changed
 	if given("name") {
-		body["name"] = f.name
+		request.Name = &f.name
 	}
 	if given("description") {
-		body["description"] = f.description
+		request.Description = &f.description
 	}
 	if given("scope") {
-		scopes := strings.Fields(strings.Join(f.scopes, " "))
-		if _, err := keystore.ParseScopes(scopes); err != nil {
-			return nil, fmt.Errorf("--scope: %w", err)
+		scopes, err := keystore.ParseScopes(strings.Fields(strings.Join(f.scopes, " ")))
+		if err != nil {
+			return request, fmt.Errorf("--scope: %w", err)
 		}
-		if len(scopes) == 0 {
-			return nil, errors.New("--scope is empty: name one, or leave it out")
+		if scopes == 0 {
+			return request, errors.New("--scope is empty: name one, or leave it out")
 		}
-		body["scopes"] = scopes
+		request.Scopes = &scopes
 	}
 	if given("expires") {
 		expires, err := parseExpiry(f.expires, now)
 		if err != nil {
-			return nil, err
+			return request, err
 		}
-		body["expires_at"] = expires
+		request.ExpiresAt = &expires
 	}
 	if given("allowed-ip") {
 		allowed := f.allowed
 		if slices.Contains(allowed, "any") {
 			if len(allowed) > 1 {
-				return nil, errors.New("--allowed-ip: any is all addresses: leave out the others, or leave out any")
+				return request, errors.New("--allowed-ip: any is all addresses: leave out the others, or leave out any")
 			}
 			allowed = []string{}
 		} else if len(allowed) == 0 {
-			return nil, errors.New("--allowed-ip is empty: name an address or a block, or any")
+			return request, errors.New("--allowed-ip is empty: name an address or a block, or any")
 		}
-		body["allowed_ips"] = allowed
+		request.AllowedIPs = &allowed
 	}
-	return body, nil
+	return request, nil
 }

@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/deploymentkeys/gateway/admin"
 )
 
 // keyCommands are the commands of caddy deployment-key.
@@ -45,13 +48,13 @@ standard error.
 	fields.addFlags(cmd)
 	form := newSecretForm(cmd)
 	cmd.RunE = run(func(cmd *cobra.Command, args []string) error {
-		body, err := fields.body(cmd, time.Now())
+		body, err := fields.request(cmd, time.Now())
 		if err != nil {
 			return err
 		}
-		body["name"] = args[1]
-		if body["expires_at"] == "" {
-			delete(body, "expires_at") // what there is none of cannot be taken away
+		body.Name = &args[1]
+		if body.ExpiresAt != nil && *body.ExpiresAt == "" {
+			body.ExpiresAt = nil // what there is none of cannot be taken away
 		}
 		return form.send(client, cmd, keysPath(args[0]), body, secretTexts{
 			made: "Key %s of Deployment %s is made.",
@@ -82,7 +85,7 @@ way to see one again.
 		if *asJSON {
 			return writeList(cmd, "keys", items)
 		}
-		all, err := decodeAll[key](client, items)
+		all, err := decodeAll[admin.Key](client, items)
 		if err != nil {
 			return err
 		}
@@ -90,7 +93,7 @@ way to see one again.
 		table := newTable("ID", "NAME", "SCOPES", "CREATED", "CREATED BY", "LAST USED", "EXPIRES", "STATUS")
 		for _, k := range all {
 			table.row(k.ID, k.Name, strings.Join(k.Scopes, " "), showTime(k.CreatedAt), k.CreatedBy,
-				showTime(k.LastUsedAt), showTime(k.ExpiresAt), k.status(now))
+				showTime(k.LastUsedAt), showTime(k.ExpiresAt), keyStatus(&k, now))
 		}
 		return table.writeTo(cmd.OutOrStdout())
 	})
@@ -133,11 +136,11 @@ all that it has afterwards. Its tokens obey at once.
 	fields.addFlags(cmd)
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = run(func(cmd *cobra.Command, args []string) error {
-		body, err := fields.body(cmd, time.Now())
+		body, err := fields.request(cmd, time.Now())
 		if err != nil {
 			return err
 		}
-		if len(body) == 0 {
+		if body == (keyRequest{}) {
 			return errors.New("there is nothing to change: give --name, --description, --scope, --expires or --allowed-ip")
 		}
 		answer, err := client.change(cmd.Context(), http.MethodPatch, keyPath(args[0], args[1]), body)
@@ -207,3 +210,6 @@ brings it back.
 	})
 	return cmd
 }
+
+func keysPath(deployment string) string    { return deploymentPath(deployment) + "/keys" }
+func keyPath(deployment, id string) string { return keysPath(deployment) + "/" + url.PathEscape(id) }

@@ -34,13 +34,13 @@ func TestKeyRequests(t *testing.T) {
 	for command, want := range map[string]string{
 		"create etl CI": `POST ` + keys + ` {"name":"CI"}`,
 		"create etl CI --scope deploy --scope airflow:read,airflow:write": `POST ` + keys + ` {"name":"CI","scopes":["deploy","airflow:read","airflow:write"]}`,
-		"create etl CI --expires 2030-12-31T00:00:00Z --description D":    `POST ` + keys + ` {"description":"D","expires_at":"2030-12-31T00:00:00Z","name":"CI"}`,
-		"create etl CI --expires never --allowed-ip any":                  `POST ` + keys + ` {"allowed_ips":[],"name":"CI"}`,
-		"create etl CI --allowed-ip ::1 --allowed-ip 10.0.0.0/8":          `POST ` + keys + ` {"allowed_ips":["::1","10.0.0.0/8"],"name":"CI"}`,
+		"create etl CI --expires 2030-12-31T00:00:00Z --description D":    `POST ` + keys + ` {"name":"CI","description":"D","expires_at":"2030-12-31T00:00:00Z"}`,
+		"create etl CI --expires never --allowed-ip any":                  `POST ` + keys + ` {"name":"CI","allowed_ips":[]}`,
+		"create etl CI --allowed-ip ::1 --allowed-ip 10.0.0.0/8":          `POST ` + keys + ` {"name":"CI","allowed_ips":["::1","10.0.0.0/8"]}`,
 
 		"create etl -- --yes":                                        `POST ` + keys + ` {"name":"--yes"}`,
 		"update etl " + someKey + " --expires never":                 `PATCH ` + keys + `/` + someKey + ` {"expires_at":""}`,
-		"update etl " + someKey + " --allowed-ip any --name N":       `PATCH ` + keys + `/` + someKey + ` {"allowed_ips":[],"name":"N"}`,
+		"update etl " + someKey + " --allowed-ip any --name N":       `PATCH ` + keys + `/` + someKey + ` {"name":"N","allowed_ips":[]}`,
 		"update etl " + someKey + " --description=":                  `PATCH ` + keys + `/` + someKey + ` {"description":""}`,
 		"rotate etl " + someKey:                                      `POST ` + keys + `/` + someKey + `/rotate {}`,
 		"rotate etl " + someKey + " --overlap 1d12h --revoke-tokens": `POST ` + keys + `/` + someKey + `/rotate {"overlap":"36h0m0s","revoke_tokens":true}`,

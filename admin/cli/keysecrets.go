@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/deploymentkeys/gateway/admin"
 )
 
 func rotateKeyCommand(client *client) *cobra.Command {
@@ -34,16 +36,14 @@ standard error.
 	cmd.Flags().BoolVar(&revokeTokens, "revoke-tokens", false, "End all access tokens that the key was given until now")
 	form := newSecretForm(cmd)
 	cmd.RunE = run(func(cmd *cobra.Command, args []string) error {
-		body := make(map[string]any)
+		body := admin.KeyRotation{RevokeTokens: revokeTokens}
 		if cmd.Flags().Changed("overlap") {
 			d, err := parseDuration(overlap)
 			if err != nil {
 				return fmt.Errorf("--overlap: %w", err)
 			}
-			body["overlap"] = d.String()
-		}
-		if revokeTokens {
-			body["revoke_tokens"] = true
+			text := d.String()
+			body.Overlap = &text
 		}
 		return form.send(client, cmd, keyPath(args[0], args[1])+"/rotate", body, secretTexts{
 			made: "Key %s of Deployment %s has a new secret.",
@@ -102,7 +102,7 @@ func (f secretForm) send(client *client, cmd *cobra.Command, path string, body a
 	if err != nil {
 		return err
 	}
-	var k key
+	var k admin.KeyWithSecret
 	if err := decode(answer, &k); err != nil {
 		return client.found.failed(err)
 	}
@@ -115,7 +115,7 @@ func (f secretForm) send(client *client, cmd *cobra.Command, path string, body a
 	return nil
 }
 
-func (f secretForm) write(cmd *cobra.Command, answer []byte, k key, texts secretTexts) error {
+func (f secretForm) write(cmd *cobra.Command, answer []byte, k admin.KeyWithSecret, texts secretTexts) error {
 	switch {
 	case *f.asJSON:
 		return writeJSON(cmd, answer)
@@ -126,7 +126,7 @@ func (f secretForm) write(cmd *cobra.Command, answer []byte, k key, texts secret
 		cmd.PrintErrln(plain(fmt.Sprintf(texts.made, k.ID, k.DeploymentID)), "Its secret is shown this once.")
 		return nil
 	}
-	table := k.table(time.Now())
+	table := keyTable(&k.Key, time.Now())
 	table.line("")
 	table.line("Secret: " + plain(strings.TrimSpace(k.Secret)))
 	table.line("It is shown this once: keep it now.")

@@ -6,20 +6,12 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/deploymentkeys/gateway/admin"
 	"github.com/deploymentkeys/gateway/keystore"
 )
-
-// member is a member of a Deployment in an answer of the admin API.
-type member struct {
-	User      string    `json:"user"`
-	Role      string    `json:"role"`
-	CreatedAt time.Time `json:"created_at"`
-	CreatedBy string    `json:"created_by"`
-}
 
 // memberPath is the path of a member. A user that begins with a dot would read as a step in a path.
 func memberPath(deployment, user string) string {
@@ -53,13 +45,13 @@ func listMembersCommand(client *client) *cobra.Command {
 		if *asJSON {
 			return writeJSON(cmd, answer)
 		}
-		var list struct{ Members []member }
+		var list admin.MemberList
 		if err := decode(answer, &list); err != nil {
 			return client.found.failed(err)
 		}
 		table := newTable("USER", "ROLE", "CREATED", "CREATED BY")
 		for _, m := range list.Members {
-			table.row(m.User, m.Role, showTime(m.CreatedAt), m.CreatedBy)
+			table.row(m.User, string(m.Role), showTime(m.CreatedAt), m.CreatedBy)
 		}
 		return table.writeTo(cmd.OutOrStdout())
 	})
@@ -86,7 +78,7 @@ and members.
 		if _, err := keystore.ParseRole(role); err != nil {
 			return fmt.Errorf("--role: %w", err)
 		}
-		answer, err := client.change(cmd.Context(), http.MethodPut, memberPath(args[0], args[1]), map[string]any{"role": role})
+		answer, err := client.change(cmd.Context(), http.MethodPut, memberPath(args[0], args[1]), admin.MemberRole{Role: role})
 		if err != nil {
 			return err
 		}

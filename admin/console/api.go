@@ -1,7 +1,6 @@
 package console
 
 import (
-	"encoding/json"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -53,7 +52,7 @@ type me struct {
 }
 
 func (c *Console) serveMe(w http.ResponseWriter, r *http.Request) {
-	if !allow(w, r, http.MethodGet, http.MethodHead) {
+	if !admin.Allow(w, r, http.MethodGet) {
 		return
 	}
 	who := userOf(r)
@@ -61,7 +60,7 @@ func (c *Console) serveMe(w http.ResponseWriter, r *http.Request) {
 	if who.signedIn {
 		answer.TokenEndpoint = caddymodule.RequestOrigin(r) + pathToken
 	}
-	writeJSON(w, http.StatusOK, answer)
+	admin.WriteJSON(w, http.StatusOK, answer)
 }
 
 // tokenOr serves POST /token as deployment_token does, and passes other methods on. It needs no header of
@@ -80,18 +79,3 @@ func (c *Console) tokenOr(page http.Handler) http.Handler {
 }
 
 func nothing(http.ResponseWriter, *http.Request) error { return nil }
-
-func writeError(w http.ResponseWriter, status int, text string) {
-	writeJSON(w, status, struct {
-		Error string `json:"error"`
-	}{text})
-}
-
-// writeJSON answers as the admin API does.
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(body) // a caller who has gone away does not read an error either
-}

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"path"
 	"time"
+
+	"github.com/deploymentkeys/gateway/admin"
 )
 
 //go:embed assets
@@ -77,7 +79,7 @@ func assetURL(name string) (string, error) {
 
 // serveAsset serves an asset, to anybody: they are the same for all.
 func (c *Console) serveAsset(w http.ResponseWriter, r *http.Request) {
-	if !allow(w, r, http.MethodGet, http.MethodHead) {
+	if !admin.Allow(w, r, http.MethodGet) {
 		return
 	}
 	name := r.PathValue("name")

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/deploymentkeys/gateway/access"
+	"github.com/deploymentkeys/gateway/admin"
 	"github.com/deploymentkeys/gateway/caddymodule"
 )
 
@@ -52,9 +53,6 @@ type Console struct {
 
 // pathToken is where users get a token, as on any site with deployment_token.
 const pathToken = "/token"
-
-// bodyTime bounds how long a body is read, as the API does.
-const bodyTime = 10 * time.Second
 
 // anonymous is the user of a console without authentication.
 const anonymous = "anonymous"
@@ -124,11 +122,11 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	if r.ContentLength != 0 {
 		// Also of a request that is refused before its body is looked at: net/http reads what is left of it before it
 		// answers. A connection that can't have a deadline is one of a test.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(admin.BodyTime))
 	}
 	r = r.WithContext(context.WithValue(r.Context(), userKey{}, c.identify(r)))
 	// ServeMux answers a path that is not clean with a redirect to another one.
-	if path := r.URL.EscapedPath(); !strings.HasPrefix(path, "/") || strings.Contains(path, "//") || hasDots(path) {
+	if path := r.URL.EscapedPath(); !strings.HasPrefix(path, "/") || !admin.IsCleanPath(path) {
 		c.serveNothing(w, r)
 		return nil
 	}

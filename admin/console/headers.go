@@ -33,13 +33,3 @@ func setHeaders(header http.Header) {
 		header.Set(name, value)
 	}
 }
-
-// hasDots reports whether a path, as it was sent, has a segment that is . or .. and no name.
-func hasDots(path string) bool {
-	for segment := range strings.SplitSeq(path, "/") {
-		if segment == "." || segment == ".." {
-			return true
-		}
-	}
-	return false
-}

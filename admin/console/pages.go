@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/deploymentkeys/gateway/admin"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -46,7 +47,7 @@ var tabs = []string{"keys", "members", "audit", "connect"}
 // page serves a page to users.
 func (c *Console) page(name, title string) http.Handler {
 	return c.forUsers(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !allow(w, r, http.MethodGet, http.MethodHead) {
+		if !admin.Allow(w, r, http.MethodGet) {
 			return
 		}
 		c.servePage(w, r, http.StatusOK, view{Page: name, Title: title})
@@ -60,7 +61,7 @@ func (c *Console) deploymentPage(tab string) http.Handler {
 		switch {
 		case keystore.ValidateDeploymentID(id) != nil:
 			c.serveNothing(w, r)
-		case allow(w, r, http.MethodGet, http.MethodHead):
+		case admin.Allow(w, r, http.MethodGet):
 			c.servePage(w, r, http.StatusOK, view{Page: "deployment", Title: "Deployment", Deployment: id, Tab: tab})
 		}
 	}))
@@ -69,7 +70,7 @@ func (c *Console) deploymentPage(tab string) http.Handler {
 // serveNothing is the answer at all other paths.
 func (c *Console) serveNothing(w http.ResponseWriter, r *http.Request) {
 	if isAPI(r) {
-		writeError(w, http.StatusNotFound, "there is nothing at this path")
+		admin.WriteError(w, http.StatusNotFound, "there is nothing at this path")
 		return
 	}
 	c.servePage(w, r, http.StatusNotFound, view{Page: "notfound", Title: "Not found"})
@@ -83,7 +84,7 @@ func (c *Console) forUsers(next http.Handler) http.Handler {
 		case who.name != "":
 			next.ServeHTTP(w, r)
 		case isAPI(r):
-			writeError(w, http.StatusForbidden, who.reason)
+			admin.WriteError(w, http.StatusForbidden, who.reason)
 		default:
 			c.servePage(w, r, http.StatusForbidden, view{Page: "forbidden", Title: "No access", Reason: who.reason})
 		}
@@ -106,17 +107,4 @@ func (c *Console) servePage(w http.ResponseWriter, r *http.Request, status int, 
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = w.Write(page.Bytes()) // net/http leaves it out for HEAD; who has gone away reads no error
-}
-
-// allow answers requests with another method.
-func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
-	for _, method := range methods {
-		if r.Method == method {
-			return true
-		}
-	}
-	allowed := strings.Join(methods, ", ")
-	w.Header().Set("Allow", allowed)
-	writeError(w, http.StatusMethodNotAllowed, "the method must be one of: "+allowed)
-	return false
 }

@@ -1,11 +1,10 @@
 package console
 
 import (
-	"net"
+	"errors"
 	"net/http"
-	"net/netip"
-	"strings"
 
+	"github.com/deploymentkeys/gateway/admin"
 	"github.com/deploymentkeys/gateway/caddymodule"
 )
 
@@ -28,7 +27,7 @@ func (c *Console) ownPagesOnly(next http.Handler) http.Handler {
 			return
 		}
 		if err := fromOwnPage(r); err != nil {
-			writeError(w, http.StatusForbidden, err.Error())
+			admin.WriteError(w, http.StatusForbidden, err.Error())
 			c.refused(r, callerOf(r), "", err)
 			return
 		}
@@ -36,64 +35,25 @@ func (c *Console) ownPagesOnly(next http.Handler) http.Handler {
 	})
 }
 
-// A foreignError says why a request is not taken for one of the console's pages.
-type foreignError string
-
-func (e foreignError) Error() string { return string(e) }
-
-const (
-	errOtherSite = foreignError("this request comes from a page of another site: Sec-Fetch-Site must be same-origin")
-	errNoOrigin  = foreignError("this request does not say from which page it comes: it needs Sec-Fetch-Site or Origin")
-	errOrigin    = foreignError("this request comes from a page of another origin: Origin must be that of the console")
-	errOwnHeader = foreignError("this request has not the header of the console's pages: " + ownHeader + ": " + ownHeaderValue)
+// Why a request is not taken for one of the console's pages.
+var (
+	errOtherSite = errors.New("this request comes from a page of another site: Sec-Fetch-Site must be same-origin")
+	errOrigin    = errors.New("this request comes from a page of another origin: Origin must be that of the console")
+	errOwnHeader = errors.New("this request has not the header of the console's pages: " + ownHeader + ": " + ownHeaderValue)
 )
 
-// fromOwnPage says whether a request comes from a page of the same origin: as a browser says by
-// Sec-Fetch-Site, which no page can set, and old browsers, as well as all on a site without TLS, by Origin.
-// The console's own origin is what the request itself is for. That a host is one that the site serves is
-// for the site's address to say, and for TLS: see [Console.InsecureNoAuth].
+// fromOwnPage returns an error unless a request comes from a page of the console, or from a program that sends the header of
+// these pages: a page of another origin cannot. That a host is one that the site serves is for the site's address to say,
+// and for TLS: see [Console.InsecureNoAuth].
 func fromOwnPage(r *http.Request) error {
-	if sites := r.Header["Sec-Fetch-Site"]; len(sites) > 0 {
-		if len(sites) != 1 || sites[0] != "same-origin" {
+	if caddymodule.CheckSameSite(r) != nil {
+		if r.Header.Get("Sec-Fetch-Site") != "" {
 			return errOtherSite
 		}
-	} else {
-		switch origins := r.Header["Origin"]; {
-		case len(origins) == 0:
-			return errNoOrigin
-		case len(origins) != 1 || origins[0] != caddymodule.RequestOrigin(r):
-			return errOrigin
-		}
+		return errOrigin
 	}
 	if own := r.Header[ownHeader]; len(own) != 1 || own[0] != ownHeaderValue {
 		return errOwnHeader
 	}
 	return nil
-}
-
-// isForThisMachine reports whether a request is for a name for which no stranger can have a name server answer with the
-// address of this machine. A proxy may have put a name of its own into Host; if it says which name it was asked for, that
-// counts too, whoever the proxy is.
-func isForThisMachine(r *http.Request) bool {
-	for _, forwarded := range r.Header["X-Forwarded-Host"] {
-		for host := range strings.SplitSeq(forwarded, ",") {
-			if !isLocalName(strings.TrimSpace(host)) {
-				return false
-			}
-		}
-	}
-	return isLocalName(r.Host)
-}
-
-// isLocalName reports whether a Host is an IP address, or localhost (RFC 6761 section 6.3).
-func isLocalName(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	if _, err := netip.ParseAddr(host); err == nil {
-		return true
-	}
-	host = strings.ToLower(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }

@@ -36,6 +36,11 @@ func CheckSecret(name string, secret []byte) error {
 func localSecret(path string, make bool) ([]byte, error) {
 	secret, err := os.ReadFile(path)
 	switch {
+	case err == nil && len(secret) == 0 && make:
+		// An interrupted first start left the empty file: see writeNew. No other start runs, since the store is locked.
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("master secret: %w", err)
+		}
 	case err == nil:
 		if secret := strings.TrimSpace(string(secret)); len(secret) >= minSecretLength {
 			return []byte(secret), nil
@@ -56,8 +61,9 @@ func localSecret(path string, make bool) ([]byte, error) {
 	return []byte(text), nil
 }
 
-// writeNew writes a file that only its owner may read, whole or not at all, also when the
-// machine stops: a store must never be set up with a secret that is gone after.
+// writeNew writes a file that only its owner may read, whole or not at all, also when the machine stops: a store must
+// never be set up with a secret that is gone after. It never replaces a file. A crash can leave an empty one, which holds
+// no secret.
 func writeNew(path, content string) (err error) {
 	temporary, err := os.CreateTemp(filepath.Dir(path), ".secret-*") // mode 0600
 	if err != nil {
@@ -68,12 +74,13 @@ func writeNew(path, content string) (err error) {
 	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
 		return err
 	}
-	if err := os.Link(temporary.Name(), path); err != nil { // unlike a rename, never over another file
-		return err
-	}
-	directory, err := os.Open(filepath.Dir(path))
+	// A rename replaces other files, and not every file system has hard links. So an empty file takes the name first.
+	claim, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	return errors.Join(directory.Sync(), directory.Close())
+	if err := errors.Join(claim.Close(), replaceSecret(temporary.Name(), path)); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
 }

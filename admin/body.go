@@ -2,24 +2,18 @@ package admin
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
-	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/deploymentkeys/gateway/internal/strictjson"
-	"github.com/deploymentkeys/gateway/keystore"
 )
 
 // maxBody is the largest body of a request, in bytes.
 const maxBody = 64 << 10
-
-const defaultLimit = 100
 
 // readBody reads the JSON body of a request into the struct that target points to.
 func readBody(w http.ResponseWriter, r *http.Request, target any) error {
@@ -54,8 +48,8 @@ func readNoBody(w http.ResponseWriter, r *http.Request) error {
 	return readOptionalBody(w, r, &struct{}{})
 }
 
-// bodyTime bounds how long the body of a request may take.
-const bodyTime = 10 * time.Second
+// BodyTime bounds how long the body of a request may take.
+const BodyTime = 10 * time.Second
 
 // readFirst reads the body of a request before it is decided who may make the call: whoever holds it back
 // must not make a change, hours later, with a role that was taken from them meanwhile.
@@ -65,7 +59,7 @@ func (c *callContext) readFirst(method string) error {
 	}
 	connection := http.NewResponseController(c.w)
 	// A connection that can't have a deadline is one of a test.
-	_ = connection.SetReadDeadline(time.Now().Add(bodyTime))
+	_ = connection.SetReadDeadline(time.Now().Add(BodyTime))
 	body, err := readAll(c.w, c.r)
 	if err != nil {
 		return err
@@ -87,40 +81,8 @@ func readAll(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// readPage reads limit and cursor. A cursor is where the page before ended; it comes back from
-// a caller who may have made it up, so what is in it must be an ID of the kind that is listed,
-// and it means nothing but a place in an order.
-func readPage(r *http.Request, valid func(id string) bool) (keystore.Page, error) {
-	page := keystore.Page{Limit: defaultLimit}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return page, badRequest("the query of the URL is malformed")
+func set[T any](field *T, value *T) {
+	if value != nil {
+		*field = *value
 	}
-	for name, values := range query {
-		if len(values) > 1 {
-			return page, badRequest(fmt.Sprintf("%s is there more than once", name))
-		}
-		switch name {
-		case "limit":
-			page.Limit, err = strconv.Atoi(values[0])
-			if err != nil || page.Limit < 1 || page.Limit > keystore.MaxPage {
-				return page, badRequest(fmt.Sprintf("limit must be a number from 1 to %d", keystore.MaxPage))
-			}
-		case "cursor":
-			id, err := base64.RawURLEncoding.DecodeString(values[0])
-			// The decoder passes over line breaks and spare bits: of a place one cursor is accepted, the one that was given.
-			if err != nil || !valid(string(id)) || cursorOf(string(id)) != values[0] {
-				return page, badRequest("cursor is not one that this list gave: begin again without it")
-			}
-			page.After = string(id)
-		default:
-			return page, badRequest(fmt.Sprintf("unknown parameter %q: use limit and cursor", name))
-		}
-	}
-	return page, nil
-}
-
-// cursorOf is the cursor of the page after the one that ended with id.
-func cursorOf(id string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(id))
 }
