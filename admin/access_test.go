@@ -231,36 +231,6 @@ func TestDeploymentsAreListedWithTheRole(t *testing.T) {
 	}
 }
 
-func TestListOfAMemberComesInPages(t *testing.T) {
-	t.Parallel()
-	l := newLimitedAPI(t, nil)
-	l.call("root", "PUT", "/deployments/dep2/members/viewer", `{"role":"admin"}`)
-	var page struct {
-		Deployments []struct{ ID, Role string }
-		Next        string `json:"next_cursor"`
-	}
-	var got []string
-	for range 3 {
-		w := l.call("viewer", "GET", "/deployments?limit=1&cursor="+page.Next, "")
-		if page.Next == "" && len(got) == 0 {
-			w = l.call("viewer", "GET", "/deployments?limit=1", "")
-		}
-		page.Next = ""
-		if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range page.Deployments {
-			got = append(got, d.ID+" "+d.Role)
-		}
-		if page.Next == "" {
-			break
-		}
-	}
-	if want := []string{"dep1 viewer", "dep2 admin"}; !slices.Equal(got, want) {
-		t.Errorf("%q", got)
-	}
-}
-
 // A role counts as it is at the moment of the call.
 func TestRoleCountsAtOnce(t *testing.T) {
 	t.Parallel()

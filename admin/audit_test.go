@@ -70,11 +70,6 @@ func TestAuditLists(t *testing.T) {
 	}
 	for path, want := range map[string]int{
 		"/deployments/dep3/audit":                 http.StatusNotFound,
-		"/audit?cursor=x":                         http.StatusBadRequest,
-		"/audit?cursor=ZGVwMQ":                    http.StatusBadRequest,
-		"/deployments?cursor=ZGVwMQ":              http.StatusOK,
-		"/deployments?cursor=ZGVwMQ%0A":           http.StatusBadRequest,
-		"/deployments?cursor=ZGVwMR":              http.StatusBadRequest,
 		"/audit?limit=0":                          http.StatusBadRequest,
 		"/deployments/dep1/audit?since=1":         http.StatusBadRequest,
 		"/audit/export?deployment=DEP":            http.StatusBadRequest,

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -17,7 +16,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/keystore/boltstore"
 )
@@ -67,22 +65,11 @@ func apiOn(t testing.TB, keys *keystore.Keystore, subject *Subject) http.Handler
 	t.Helper()
 	return newAPI(t, func(a *API) {
 		withKeystore(keys)(a)
-		withTokens(explainingTokens{new(fakeTokens)})(a)
+		withTokens(new(fakeTokens))(a)
 		if subject != nil {
 			a.Subject = func(*http.Request) Subject { return *subject }
 		}
 	})
-}
-
-// explainingTokens explains as the gateway does, in all checks.
-type explainingTokens struct{ *fakeTokens }
-
-func (explainingTokens) Explain(context.Context, string, string, keystore.Scopes, netip.Addr) access.Explanation {
-	explained := access.Explanation{Verdict: "accepted"}
-	for range 10 {
-		explained.Checks = append(explained.Checks, access.ExplainedCheck{Check: "form", Result: "passed"})
-	}
-	return explained
 }
 
 // errPanic is an answer that was none.

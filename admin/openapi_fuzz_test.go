@@ -36,7 +36,7 @@ var (
 func FuzzAPIDocument(f *testing.F) {
 	d := readAPIDocument(f)
 	api := newAPI(f, func(a *API) {
-		withTokens(explainingTokens{new(fakeTokens)})(a)
+		withTokens(new(fakeTokens))(a)
 		a.Ready = func(context.Context) (time.Duration, bool, error) { return time.Second, true, nil }
 	})
 	of := func(path, id string) string {
