@@ -42,8 +42,4 @@
 // A master that was cut off from its Sentinels goes on answering whoever can reach it. Writes to
 // it end with min-replicas-to-write and min-replicas-max-lag in its configuration, which every
 // Redis with Sentinels should have; on a Cluster it stops by itself after cluster-node-timeout.
-//
-// go-redis writes lines about failed dials to standard error, at most one for each connection of the pool
-// until Redis can be dialled again. Every such failure is an error of a call too. The lines stay: go-redis
-// has one logger for the process, which other modules use as well.
 package redisstore

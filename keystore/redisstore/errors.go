@@ -24,10 +24,7 @@ func (s *Store) unavailable(cause error) error {
 	case errors.Is(cause, context.DeadlineExceeded), errors.As(cause, &netErr) && netErr.Timeout():
 		return fmt.Errorf("%w: redis at %s did not answer in time: %w", keystore.ErrUnavailable, s.host, context.DeadlineExceeded)
 	}
-	words := strings.TrimPrefix(cause.Error(), "redis: ")
-	for _, secret := range s.secrets {
-		words = strings.ReplaceAll(words, secret, "(password)")
-	}
+	words := logger.redact(strings.TrimPrefix(cause.Error(), "redis: "))
 	if len(words) > maxCause {
 		words = words[:maxCause] + "…"
 	}

@@ -100,7 +100,6 @@ func Open(opts Options) (*Store, error) {
 	}
 	s := &Store{
 		host:        at.String(),
-		secrets:     at.secrets(),
 		prefix:      "{" + opts.Prefix + "}:",
 		timeout:     opts.Timeout,
 		keep:        opts.MaxLogEntries,
@@ -109,6 +108,7 @@ func Open(opts Options) (*Store, error) {
 		closing:     make(chan struct{}),
 		readers:     make(chan struct{}, maxReaders),
 	}
+	logger.hide(at.secrets())
 	s.place = at.connect(tlsConfig, opts.Timeout, s.head())
 	return s, nil
 }

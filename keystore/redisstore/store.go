@@ -14,7 +14,6 @@ import (
 type Store struct {
 	place       place
 	host        string // for errors
-	secrets     []string
 	prefix      string
 	timeout     time.Duration
 	keep        int

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -184,8 +183,7 @@ func (a *address) secrets() []string {
 			found = append(found, secret, url.QueryEscape(secret), url.PathEscape(secret))
 		}
 	}
-	slices.Sort(found)
-	return slices.Compact(found)
+	return found
 }
 
 // String is for errors: where it is, without users and passwords.
