@@ -15,6 +15,7 @@ import (
 
 	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/caddymodule/node"
+	"github.com/deploymentkeys/gateway/internal/caddyconf"
 	"github.com/deploymentkeys/gateway/internal/redact"
 	"github.com/deploymentkeys/gateway/keystore"
 	"github.com/deploymentkeys/gateway/token"
@@ -210,22 +211,22 @@ func (a *App) Authority() *access.Authority { return a.authority }
 
 // provisionTimes checks the durations, and makes of them how signing keys live.
 func (a *App) provisionTimes() (err error) {
-	if a.tokenLifetime, err = duration("token_lifetime", a.TokenLifetime, DefaultTokenLifetime, time.Second, longestTokenLifetime); err != nil {
+	if a.tokenLifetime, err = caddyconf.Duration("token_lifetime", a.TokenLifetime, DefaultTokenLifetime, time.Second, longestTokenLifetime); err != nil {
 		return err
 	}
-	if a.userTokenLifetime, err = duration("user_token_lifetime", a.UserTokenLifetime, DefaultTokenLifetime, time.Second, longestTokenLifetime); err != nil {
+	if a.userTokenLifetime, err = caddyconf.Duration("user_token_lifetime", a.UserTokenLifetime, DefaultTokenLifetime, time.Second, longestTokenLifetime); err != nil {
 		return err
 	}
-	if a.maxStaleness, err = duration("max_staleness", a.MaxStaleness, DefaultMaxStaleness, time.Second, longestStaleness); err != nil {
+	if a.maxStaleness, err = caddyconf.Duration("max_staleness", a.MaxStaleness, DefaultMaxStaleness, time.Second, longestStaleness); err != nil {
 		return err
 	}
-	if a.auditRetention, err = duration("audit_retention", a.AuditRetention, DefaultAuditRetention, shortestRetention, longestRetention); err != nil {
+	if a.auditRetention, err = caddyconf.Duration("audit_retention", a.AuditRetention, DefaultAuditRetention, shortestRetention, longestRetention); err != nil {
 		return err
 	}
-	if _, err = duration("purge_expired_keys", a.PurgeExpiredKeys, 0, time.Second, longestRetention); err != nil {
+	if _, err = caddyconf.Duration("purge_expired_keys", a.PurgeExpiredKeys, 0, time.Second, longestRetention); err != nil {
 		return err
 	}
-	rotation, err := duration("signing_key_rotation", a.SigningKeyRotation, DefaultSigningKeyRotation, shortestRotation, longestRotation)
+	rotation, err := caddyconf.Duration("signing_key_rotation", a.SigningKeyRotation, DefaultSigningKeyRotation, shortestRotation, longestRotation)
 	if err != nil {
 		return err
 	}
@@ -314,7 +315,7 @@ func (a *App) AuditRefusal(by keystore.Caller, deployment string) {
 // into the audit log.
 func (a *App) refused(in *requestCounters, refused *access.Refusal, clientIP string, fields ...zap.Field) {
 	in.refused[refused.Code].Inc()
-	a.report(refused, fields...)
+	a.Report(refused, fields...)
 	// That a request had no credentials is no refusal, and neither is an outage.
 	if refused.Code == access.CodeNone || refused.Code == access.CodeUnavailable {
 		return
@@ -329,9 +330,9 @@ func (a *App) refused(in *requestCounters, refused *access.Refusal, clientIP str
 	}
 }
 
-// report logs a refusal: an outage or an altered record so that somebody hears of it, but not
+// Report logs a refusal: an outage or an altered record so that somebody hears of it, but not
 // with every request; what a client did wrong at the debug level only.
-func (a *App) report(refused *access.Refusal, fields ...zap.Field) {
+func (a *App) Report(refused *access.Refusal, fields ...zap.Field) {
 	logger, level, message := a.logger, zapcore.DebugLevel, "refused"
 	// A client that went away while the store was asked is no outage.
 	outage := refused.Code == access.CodeUnavailable && !errors.Is(refused.Cause, context.Canceled) && !errors.Is(refused.Cause, keystore.ErrLimit)
@@ -345,23 +346,6 @@ func (a *App) report(refused *access.Refusal, fields ...zap.Field) {
 			zap.NamedError("cause", refused.Cause),
 		)...)
 	}
-}
-
-// duration is a setting that may be left out, but not be out of bounds.
-func duration(name string, set *caddy.Duration, otherwise, least, most time.Duration) (time.Duration, error) {
-	if set == nil {
-		return otherwise, nil
-	}
-	if d := time.Duration(*set); d < least || d > most {
-		return 0, fmt.Errorf("%s %s: use %s to %s", name, d, short(least), short(most))
-	}
-	return time.Duration(*set), nil
-}
-
-// short writes 1h where a duration writes itself as 1h0m0s.
-func short(d time.Duration) string {
-	s := strings.TrimSuffix(d.String(), "0m0s")
-	return strings.TrimSuffix(s, "m0s")
 }
 
 // resolveIssuer accepts the origin of a URL (RFC 8414 section 2; a path would move the

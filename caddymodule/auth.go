@@ -69,7 +69,7 @@ type ScopeRule struct {
 	Methods []string `json:"methods,omitempty"`
 }
 
-const defaultRealm = "deployment_keys"
+const DefaultRealm = "deployment_keys"
 
 // CaddyModule returns the Caddy module information.
 func (Auth) CaddyModule() caddy.ModuleInfo {
@@ -120,7 +120,7 @@ func (h *Auth) prepare() error {
 	}
 	h.route.AnyDeployment, h.route.Basic = h.AnyDeployment, h.Basic
 	if h.Realm == "" {
-		h.Realm = defaultRealm
+		h.Realm = DefaultRealm
 	}
 	if access.Printable(h.Realm) != h.Realm {
 		return fmt.Errorf("deployment_auth: realm %q: use ASCII without quotes", h.Realm)

@@ -1,13 +1,11 @@
 package caddymodule
 
 import (
-	"strconv"
-
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/deploymentkeys/gateway/internal/caddyconf"
 )
 
 func init() {
@@ -68,33 +66,33 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		var err error
 		switch option {
 		case "redis":
-			err = oneArg(d, &a.Redis)
+			err = caddyconf.OneArg(d, &a.Redis)
 		case "replicas":
-			a.Replicas, err = numberArg(d)
+			a.Replicas, err = caddyconf.NumberArg(d)
 		case "secret":
-			err = oneArg(d, &a.Secret)
+			err = caddyconf.OneArg(d, &a.Secret)
 		case "issuer":
-			err = oneArg(d, &a.Issuer)
+			err = caddyconf.OneArg(d, &a.Issuer)
 		case "audience":
 			if a.Audiences = d.RemainingArgs(); len(a.Audiences) == 0 {
 				err = d.ArgErr()
 			}
 		case "token_lifetime":
-			a.TokenLifetime, err = durationArg(d)
+			a.TokenLifetime, err = caddyconf.DurationArg(d)
 		case "user_token_lifetime":
-			a.UserTokenLifetime, err = durationArg(d)
+			a.UserTokenLifetime, err = caddyconf.DurationArg(d)
 		case "max_staleness":
-			a.MaxStaleness, err = durationArg(d)
+			a.MaxStaleness, err = caddyconf.DurationArg(d)
 		case "signing_algorithm":
-			err = oneArg(d, &a.SigningAlgorithm)
+			err = caddyconf.OneArg(d, &a.SigningAlgorithm)
 		case "signing_key_rotation":
-			a.SigningKeyRotation, err = durationArg(d)
+			a.SigningKeyRotation, err = caddyconf.DurationArg(d)
 		case "audit_retention":
-			a.AuditRetention, err = durationArg(d)
+			a.AuditRetention, err = caddyconf.DurationArg(d)
 		case "purge_expired_keys":
-			a.PurgeExpiredKeys, err = durationArg(d)
+			a.PurgeExpiredKeys, err = caddyconf.DurationArg(d)
 		case "cache_size":
-			a.CacheSize, err = numberArg(d)
+			a.CacheSize, err = caddyconf.NumberArg(d)
 		default:
 			err = d.Errf("unknown option %q of deployment_keys: the options are redis, replicas, secret, issuer, audience, "+
 				"token_lifetime, user_token_lifetime, max_staleness, signing_algorithm, signing_key_rotation, audit_retention, purge_expired_keys, cache_size", option)
@@ -164,19 +162,19 @@ func (h *Auth) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			h.Scopes = append(h.Scopes, ScopeRule{Scope: args[0], Methods: args[1:]})
 		case "any_deployment":
-			if err := flag(d, &h.AnyDeployment); err != nil {
+			if err := caddyconf.Flag(d, &h.AnyDeployment); err != nil {
 				return err
 			}
 		case "basic":
-			if err := flag(d, &h.Basic); err != nil {
+			if err := caddyconf.Flag(d, &h.Basic); err != nil {
 				return err
 			}
 		case "pass_authorization":
-			if err := flag(d, &h.PassAuthorization); err != nil {
+			if err := caddyconf.Flag(d, &h.PassAuthorization); err != nil {
 				return err
 			}
 		case "realm":
-			if err := oneArg(d, &h.Realm); err != nil {
+			if err := caddyconf.OneArg(d, &h.Realm); err != nil {
 				return err
 			}
 		default:
@@ -187,50 +185,4 @@ func (h *Auth) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.Err("deployment_auth: which Deployment is a request for? Name it, for example deployment_auth {labels.3}, or say any_deployment in the block")
 	}
 	return nil
-}
-
-func oneArg(d *caddyfile.Dispenser, to *string) error {
-	option := d.Val()
-	if !d.AllArgs(to) {
-		return d.ArgErr()
-	}
-	if *to == "" {
-		return d.Errf("%s is empty: is a variable not set?", option)
-	}
-	return nil
-}
-
-func flag(d *caddyfile.Dispenser, to *bool) error {
-	if d.NextArg() {
-		return d.ArgErr()
-	}
-	*to = true
-	return nil
-}
-
-func numberArg(d *caddyfile.Dispenser) (int, error) {
-	var text string
-	option := d.Val()
-	if err := oneArg(d, &text); err != nil {
-		return 0, err
-	}
-	number, err := strconv.Atoi(text)
-	if err != nil || number < 1 {
-		return 0, d.Errf("%s %s: want a number from 1", option, text)
-	}
-	return number, nil
-}
-
-func durationArg(d *caddyfile.Dispenser) (*caddy.Duration, error) {
-	var text string
-	option := d.Val()
-	if err := oneArg(d, &text); err != nil {
-		return nil, err
-	}
-	parsed, err := caddy.ParseDuration(text)
-	if err != nil {
-		return nil, d.Errf("%s %s: want a duration, such as 24h: %v", option, text, err)
-	}
-	set := caddy.Duration(parsed)
-	return &set, nil
 }

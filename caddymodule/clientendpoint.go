@@ -41,7 +41,7 @@ func (h *TokenHandler) serveClient(w http.ResponseWriter, r *http.Request, endpo
 	h.app.refused(endpoint.counters, refused, clientIP(r), zap.String("client_id", loggable(req.ClientID)))
 	access.WithoutBody(w, r)
 	if refused.Code == access.CodeInvalidClient && req.Basic {
-		w.Header().Set("WWW-Authenticate", access.BasicChallenge(defaultRealm))
+		w.Header().Set("WWW-Authenticate", access.BasicChallenge(DefaultRealm))
 	}
 	return refused.Write(w)
 }

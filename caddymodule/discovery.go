@@ -20,7 +20,7 @@ func (h *TokenHandler) serveJWKS(w http.ResponseWriter, r *http.Request) error {
 	ring, err := h.app.authority.Ring(r.Context())
 	if err != nil {
 		refused := access.Unavailable(err)
-		h.app.report(refused)
+		h.app.Report(refused)
 		return refused.Write(w)
 	}
 	w.Header().Set("ETag", ring.ETag())
@@ -33,13 +33,13 @@ func servePublic(w http.ResponseWriter, r *http.Request, content []byte) {
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Cache-Control", publicFor)
+	header.Set("Cache-Control", PublicFor)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }
 
-// publicFor is how long what is public may be kept by others. Many keep the signing keys for longer,
+// PublicFor is how long what is public may be kept by others. Many keep the signing keys for longer,
 // Airflow for an hour: see [keystore.SigningKeyNotice].
-const publicFor = "public, max-age=300"
+const PublicFor = "public, max-age=300"
 
 // IssuerURL is the URL at which clients reach the token endpoint, with no path, or "" when that was not
 // configured.

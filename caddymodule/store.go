@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/deploymentkeys/gateway/caddymodule/node"
+	"github.com/deploymentkeys/gateway/internal/caddyconf"
 	"github.com/deploymentkeys/gateway/keystore/redisstore"
 )
 
@@ -37,7 +38,7 @@ func (a *App) findStore() (node.Place, error) {
 		return place, nil
 	}
 	// Other placeholders, such as {time.now} or {system.hostname}, hold what others can guess.
-	if !secretPlaceholder.MatchString(a.Secret) {
+	if !caddyconf.IsSecret(a.Secret) {
 		return place, errors.New("secret stands in the configuration, where /config/ and the autosave would show it, or is a placeholder of another kind: " +
 			"put it into a file or a variable and configure {file./path/to/it} or {env.NAME}")
 	}

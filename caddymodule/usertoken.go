@@ -29,7 +29,7 @@ func (h *TokenHandler) serveUserToken(w http.ResponseWriter, r *http.Request, ne
 		user = signedIn(r)
 	}
 	if user == "" {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="`+defaultRealm+`"`)
+		w.Header().Set("WWW-Authenticate", `Bearer realm="`+DefaultRealm+`"`)
 		return h.refuseUser(w, r, access.Refuse(access.CodeNone, "nobody is signed in: this site needs a directive for POST /token that signs users in, such as basic_auth"))
 	}
 	if err := access.AcceptableUser(user); err != nil {

@@ -1,4 +1,4 @@
-package caddymodule
+package airflow
 
 import (
 	"errors"
@@ -9,14 +9,15 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/deploymentkeys/gateway/access"
+	"github.com/deploymentkeys/gateway/caddymodule"
 	"github.com/deploymentkeys/gateway/token"
 )
 
 func init() {
-	caddy.RegisterModule(AirflowJWKS{})
+	caddy.RegisterModule(JWKS{})
 }
 
-// AirflowJWKS answers GET with the keys that one Airflow is to trust, as a JWK Set (RFC 7517 section
+// JWKS answers GET with the keys that one Airflow is to trust, as a JWK Set (RFC 7517 section
 // 5): the public signing keys of this gateway, and that Airflow's own. It is what trusted_jwks_url of
 // that Airflow names, whatever the path is; the other requests of its route are answered 405.
 //
@@ -26,16 +27,16 @@ func init() {
 //
 // Airflow reads the set when it gets its first token, and then every hour; from a file it would never
 // read it again. A new signing key of the gateway is published for longer than that before it signs.
-type AirflowJWKS struct {
+type JWKS struct {
 	// The keys with which that Airflow signs. At least one; two while it gets another one.
-	Keys []AirflowKey `json:"keys,omitempty"`
+	Keys []Key `json:"keys,omitempty"`
 
-	app  *App
+	app  gateway
 	keys []token.PublicKey
 }
 
-// AirflowKey is a key with which an Airflow signs.
-type AirflowKey struct {
+// Key is a key with which an Airflow signs.
+type Key struct {
 	// Its name in tokens: jwt_kid in Airflow's section [api_auth].
 	ID string `json:"id,omitempty"`
 
@@ -45,15 +46,15 @@ type AirflowKey struct {
 }
 
 // CaddyModule returns the Caddy module information.
-func (AirflowJWKS) CaddyModule() caddy.ModuleInfo {
+func (JWKS) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "http.handlers.deployment_airflow_jwks",
-		New: func() caddy.Module { return new(AirflowJWKS) },
+		New: func() caddy.Module { return new(JWKS) },
 	}
 }
 
 // Provision reads the keys.
-func (h *AirflowJWKS) Provision(ctx caddy.Context) (err error) {
+func (h *JWKS) Provision(ctx caddy.Context) (err error) {
 	if len(h.Keys) == 0 {
 		return errors.New("deployment_airflow_jwks: name the key with which Airflow signs: key <kid> {file.<path of its public key>}")
 	}
@@ -73,34 +74,35 @@ func (h *AirflowJWKS) Provision(ctx caddy.Context) (err error) {
 		}
 		h.keys = append(h.keys, public)
 	}
-	h.app, err = AppOf(ctx)
+	app, err := caddymodule.AppOf(ctx)
+	h.app = app
 	return err
 }
 
 // ServeHTTP answers with the keys.
-func (h *AirflowJWKS) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+func (h *JWKS) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		return access.WriteJSON(w, http.StatusMethodNotAllowed, map[string]access.Code{
 			"error": access.CodeInvalidRequest, "error_description": "the method must be GET",
 		})
 	}
-	ring, err := h.app.authority.Ring(r.Context())
+	ring, err := h.app.Authority().Ring(r.Context())
 	if err != nil {
 		refused := access.Unavailable(err)
-		h.app.report(refused)
+		h.app.Report(refused)
 		return refused.Write(w)
 	}
 	set, err := ring.JWKSWith(h.keys...)
 	if err != nil {
 		return caddyhttp.Error(http.StatusInternalServerError, err)
 	}
-	w.Header().Set("Cache-Control", publicFor)
+	w.Header().Set("Cache-Control", caddymodule.PublicFor)
 	return access.WriteEncoded(w, http.StatusOK, set)
 }
 
 // Interface guards
 var (
-	_ caddy.Provisioner           = (*AirflowJWKS)(nil)
-	_ caddyhttp.MiddlewareHandler = (*AirflowJWKS)(nil)
+	_ caddy.Provisioner           = (*JWKS)(nil)
+	_ caddyhttp.MiddlewareHandler = (*JWKS)(nil)
 )

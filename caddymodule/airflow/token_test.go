@@ -1,4 +1,4 @@
-package caddymodule
+package airflow
 
 import (
 	"encoding/base64"
@@ -29,7 +29,7 @@ func TestAirflowRoles(t *testing.T) {
 		"one more":         {map[string]string{"deploy": "ADMIN"}, roles{read: "VIEWER", deploy: "ADMIN", read | deploy: "ADMIN"}},
 		"less for writers": {map[string]string{"airflow:read": "USER", "airflow:write": "VIEWER"}, roles{write: "VIEWER", read | write: "USER"}},
 	} {
-		h := new(AirflowToken)
+		h := new(Token)
 		var err error
 		if h.roles, err = rolesOf(test.configured); err != nil {
 			t.Fatal(err)
@@ -47,20 +47,9 @@ func TestAirflowRoles(t *testing.T) {
 	}
 }
 
-func newTestAirflowToken(t *testing.T) (*AirflowToken, *testApp) {
-	t.Helper()
-	app := newTestApp(t, nil)
-	h := &AirflowToken{app: app.App, lifetime: defaultAirflowToken}
-	var err error
-	if h.roles, err = rolesOf(nil); err != nil {
-		t.Fatal(err)
-	}
-	return h, app
-}
-
 func TestAirflowTokenIsOfTheCaller(t *testing.T) {
 	t.Parallel()
-	h, app := newTestAirflowToken(t)
+	h, app := newTestToken(t)
 	var got *http.Request
 	next := caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
 		got = r
@@ -70,7 +59,7 @@ func TestAirflowTokenIsOfTheCaller(t *testing.T) {
 	r.Header.Set("Cookie", "_token=x")
 	r.Header.Set("Connection", "Authorization")
 	r.Header["x_forwarded_prefix"] = []string{"/x"}
-	caddyhttp.SetVar(r.Context(), identityVar, &access.Identity{KeyID: "key1", DeploymentID: "dep1", Scopes: keystore.ScopeAirflowRead})
+	caddyhttp.SetVar(r.Context(), "deployment_keys.identity", &access.Identity{KeyID: "key1", DeploymentID: "dep1", Scopes: keystore.ScopeAirflowRead})
 	if err := h.ServeHTTP(httptest.NewRecorder(), r, next); err != nil {
 		t.Fatal(err)
 	}
@@ -95,58 +84,36 @@ func TestAirflowTokenIsOfTheCaller(t *testing.T) {
 	if err := json.Unmarshal(payload, &claims); err != nil {
 		t.Fatal(err)
 	}
-	if claims.Issuer != app.issuer || claims.Subject != "key1" || claims.Audience != "airflow:dep1" || claims.Role != "VIEWER" ||
-		claims.Expires-claims.IssuedAt != int64(defaultAirflowToken/time.Second) {
+	if claims.Issuer != testIssuer || claims.Subject != "key1" || claims.Audience != "airflow:dep1" || claims.Role != "VIEWER" ||
+		claims.Expires-claims.IssuedAt != int64(defaultLifetime/time.Second) {
 		t.Errorf("the claims are %+v", claims)
 	}
 	// The gateway takes it for nothing.
-	w := serve(t, newTestAuth(t, app), withBearer(httptest.NewRequest(http.MethodGet, "/dep1/api/v2/dags", nil), raw))
-	if w.Code != http.StatusUnauthorized {
-		t.Errorf("deployment_auth: status %d", w.Code)
+	if _, refused := app.authority.Verify(t.Context(), raw); refused == nil || refused.Code != access.CodeInvalidToken {
+		t.Errorf("as an access token: %v", refused)
 	}
 }
 
-func withBearer(r *http.Request, token string) *http.Request {
-	r.Header.Set("Authorization", "Bearer "+token)
-	return r
-}
-
-func newTestAuth(t *testing.T, app *testApp) *Auth {
-	t.Helper()
-	app.identityWanted = true // as the handlers that come after it say
-	return &Auth{app: app.App, target: newTarget("dep1"), route: access.Route{Rules: []access.Rule{{Scopes: keystore.ScopeAirflowRead}}}, Realm: defaultRealm}
-}
-
-func TestAirflowTokenAfterTheCheck(t *testing.T) {
+func TestAirflowTokenIsForTheAPIAlone(t *testing.T) {
 	t.Parallel()
-	h, app := newTestAirflowToken(t)
-	auth := newTestAuth(t, app)
-	whole := func(path, token string) int {
-		r, w := withReplacer(withBearer(httptest.NewRequest(http.MethodGet, path, nil), token)), httptest.NewRecorder()
-		err := auth.ServeHTTP(w, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-			return h.ServeHTTP(w, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
-				w.WriteHeader(http.StatusOK)
-				return nil
-			}))
-		}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return w.Code
-	}
-	token := app.token(t, app.key)
+	h, _ := newTestToken(t)
 	for path, want := range map[string]int{
 		"/dep1/api/v2/dags": 200, "/api/v2/dags": 200, "/dep2/api/v2/dags": 404, "/dep1/auth/token": 404, "/dep1/api/v2/auth/logout": 404,
 	} {
-		if got := whole(path, token); got != want {
-			t.Errorf("%s: status %d, want %d", path, got, want)
+		w := httptest.NewRecorder()
+		err := h.ServeHTTP(w, ofDep1(http.MethodGet, path, nil), caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+			w.WriteHeader(http.StatusOK)
+			return nil
+		}))
+		if err != nil || w.Code != want {
+			t.Errorf("%s: %v, status %d, want %d", path, err, w.Code, want)
 		}
 	}
 }
 
 func TestAirflowTokenNeedsACaller(t *testing.T) {
 	t.Parallel()
-	h, _ := newTestAirflowToken(t)
+	h, _ := newTestToken(t)
 	next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
 		t.Error("the request is passed on")
 		return nil
@@ -157,7 +124,7 @@ func TestAirflowTokenNeedsACaller(t *testing.T) {
 	if err := h.ServeHTTP(httptest.NewRecorder(), r, next); err == nil {
 		t.Error("without deployment_auth it answers")
 	}
-	caddyhttp.SetVar(r.Context(), identityVar, &access.Identity{KeyID: "key1", DeploymentID: "dep1", Scopes: keystore.ScopeDeploy})
+	caddyhttp.SetVar(r.Context(), "deployment_keys.identity", &access.Identity{KeyID: "key1", DeploymentID: "dep1", Scopes: keystore.ScopeDeploy})
 	w := httptest.NewRecorder()
 	if err := h.ServeHTTP(w, r, next); err != nil || w.Code != http.StatusForbidden || w.Header().Get("WWW-Authenticate") == "" {
 		t.Errorf("without a scope that has a role: %v, status %d", err, w.Code)
@@ -167,7 +134,7 @@ func TestAirflowTokenNeedsACaller(t *testing.T) {
 // A client whose token was good is not told that it was not.
 func TestAirflowThatDoesNotTrustTheGateway(t *testing.T) {
 	t.Parallel()
-	h, _ := newTestAirflowToken(t)
+	h, _ := newTestToken(t)
 	f := newFakeAirflow() // takes none but its own
 	w := ask(t, h, f, http.MethodPost, "/dep1/api/v2/dags", "x")
 	wantStatus(t, w, http.StatusServiceUnavailable)

@@ -1,4 +1,4 @@
-package caddymodule
+package airflow
 
 import (
 	"compress/gzip"
@@ -15,10 +15,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 
 	"github.com/deploymentkeys/gateway/access"
-	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
@@ -102,20 +100,18 @@ func (f *fakeAirflow) revokeAll() {
 }
 
 // newTestLogin is a handler for the Airflow of dep1, whose time is that of the test.
-func newTestLogin(f *fakeAirflow) *AirflowLogin {
-	session := newAirflowSession("http://airflow.test/etl", "gateway", "pw")
+func newTestLogin(f *fakeAirflow) *Login {
+	session := newSession("http://airflow.test/etl", "gateway", "pw")
 	session.client.Transport = f
-	return &AirflowLogin{
+	return &Login{
 		Deployment: "dep1", path: "/etl", session: session,
-		app: &App{logger: zap.NewNop(), faults: zap.NewNop(), node: node.NewHandle()},
+		app: new(testGateway),
 	}
 }
 
 // ofDep1 is a request as one that deployment_auth has let pass for a key of dep1.
 func ofDep1(method, path string, body io.Reader) *http.Request {
-	r := withReplacer(httptest.NewRequest(method, path, body))
-	caddyhttp.SetVar(r.Context(), identityVar, &access.Identity{KeyID: "key", DeploymentID: "dep1", Scopes: keystore.AllScopes})
-	return r
+	return requestOf(&access.Identity{KeyID: "key", DeploymentID: "dep1", Scopes: keystore.AllScopes}, method, path, body)
 }
 
 // ask sends a request as one that deployment_auth has let pass.
@@ -261,12 +257,12 @@ func TestAirflowLoginIsGivenToNobodyElse(t *testing.T) {
 	h := newTestLogin(f)
 	// No deployment_auth before it, whatever else says who it is.
 	r := withReplacer(httptest.NewRequest(http.MethodGet, "/etl/api/v2/dags", nil))
-	caddyhttp.SetVar(r.Context(), identityVar, "dep1")
+	caddyhttp.SetVar(r.Context(), "deployment_keys.identity", "dep1")
 	if err := h.ServeHTTP(httptest.NewRecorder(), r, f); err == nil || !strings.Contains(err.Error(), "deployment_auth") {
 		t.Errorf("without an identity: %v", err)
 	}
 	// Another Deployment, let pass by a route for any.
-	caddyhttp.SetVar(r.Context(), identityVar, &access.Identity{KeyID: "key", DeploymentID: "dep2", Scopes: keystore.AllScopes})
+	caddyhttp.SetVar(r.Context(), "deployment_keys.identity", &access.Identity{KeyID: "key", DeploymentID: "dep2", Scopes: keystore.AllScopes})
 	w := httptest.NewRecorder()
 	if err := h.ServeHTTP(w, r, f); err != nil {
 		t.Fatal(err)
@@ -304,12 +300,12 @@ func TestLifetimeOfAnAirflowToken(t *testing.T) {
 	for raw, want := range map[string]time.Duration{
 		part(`{"iat":1000,"exp":87400}`): 24 * time.Hour,
 		part(`{"iat":1000,"exp":1060}`):  time.Minute,
-		part(`{"iat":1000,"exp":1e18}`):  longestAirflowLogin,
-		part(`{"iat":1000,"exp":1000}`):  defaultAirflowLogin,
-		part(`{"exp":1000}`):             defaultAirflowLogin,
-		part(`{"iat":"x","exp":1e300}`):  defaultAirflowLogin,
-		"no token":                       defaultAirflowLogin,
-		"a.%%.c":                         defaultAirflowLogin,
+		part(`{"iat":1000,"exp":1e18}`):  maxLoginLifetime,
+		part(`{"iat":1000,"exp":1000}`):  defaultLoginLifetime,
+		part(`{"exp":1000}`):             defaultLoginLifetime,
+		part(`{"iat":"x","exp":1e300}`):  defaultLoginLifetime,
+		"no token":                       defaultLoginLifetime,
+		"a.%%.c":                         defaultLoginLifetime,
 	} {
 		if got := lifetimeOf(raw); got != want {
 			t.Errorf("%s: %s, want %s", raw, got, want)
@@ -320,24 +316,24 @@ func TestLifetimeOfAnAirflowToken(t *testing.T) {
 func TestAirflowLoginConfiguration(t *testing.T) {
 	t.Setenv("AIRFLOW_TEST_PASSWORD", "pw")
 	t.Setenv("AIRFLOW_TEST_EMPTY", "")
-	good := AirflowLogin{Deployment: "etl", URL: "http://127.0.0.1:1/etl/", Username: "gateway", Password: "{env.AIRFLOW_TEST_PASSWORD}"}
+	good := Login{Deployment: "etl", URL: "http://127.0.0.1:1/etl/", Username: "gateway", Password: "{env.AIRFLOW_TEST_PASSWORD}"}
 	if err := good.prepare(); err != nil || good.path != "/etl" || good.session.password != "pw" {
 		t.Errorf("%v: path %q", err, good.path)
 	}
-	for want, change := range map[string]func(*AirflowLogin){
-		`id ""`:              func(h *AirflowLogin) { h.Deployment = "" },
-		"stands in":          func(h *AirflowLogin) { h.Password = "pw" },
-		"password is":        func(h *AirflowLogin) { h.Password = "" },
-		"password":           func(h *AirflowLogin) { h.Password = "{env.AIRFLOW_TEST_EMPTY}" },
-		"username is":        func(h *AirflowLogin) { h.Username = "" },
-		"url is":             func(h *AirflowLogin) { h.URL = "" },
-		"url ftp://x":        func(h *AirflowLogin) { h.URL = "ftp://x" },
-		"url http://u:p@x":   func(h *AirflowLogin) { h.URL = "http://u:p@x" },
-		"url http://x/?a=b":  func(h *AirflowLogin) { h.URL = "http://x/?a=b" },
-		"url http://x/../y":  func(h *AirflowLogin) { h.URL = "http://x/../y" },
-		"url http://x/%2e/y": func(h *AirflowLogin) { h.URL = "http://x/%2e/y" },
+	for want, change := range map[string]func(*Login){
+		`id ""`:              func(h *Login) { h.Deployment = "" },
+		"stands in":          func(h *Login) { h.Password = "pw" },
+		"password is":        func(h *Login) { h.Password = "" },
+		"password":           func(h *Login) { h.Password = "{env.AIRFLOW_TEST_EMPTY}" },
+		"username is":        func(h *Login) { h.Username = "" },
+		"url is":             func(h *Login) { h.URL = "" },
+		"url ftp://x":        func(h *Login) { h.URL = "ftp://x" },
+		"url http://u:p@x":   func(h *Login) { h.URL = "http://u:p@x" },
+		"url http://x/?a=b":  func(h *Login) { h.URL = "http://x/?a=b" },
+		"url http://x/../y":  func(h *Login) { h.URL = "http://x/../y" },
+		"url http://x/%2e/y": func(h *Login) { h.URL = "http://x/%2e/y" },
 	} {
-		bad := AirflowLogin{Deployment: "etl", URL: "http://127.0.0.1:1/etl", Username: "gateway", Password: "{env.AIRFLOW_TEST_PASSWORD}"}
+		bad := Login{Deployment: "etl", URL: "http://127.0.0.1:1/etl", Username: "gateway", Password: "{env.AIRFLOW_TEST_PASSWORD}"}
 		change(&bad)
 		if err := bad.prepare(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error is %v, want one with %q", err, want)

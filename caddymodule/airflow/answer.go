@@ -1,4 +1,4 @@
-package caddymodule
+package airflow
 
 import (
 	"bytes"
@@ -25,10 +25,11 @@ const (
 
 var errDropped = errors.New("an answer that refuses the token of the gateway is too long to be read to its end")
 
-// airflowAnswer passes an answer of Airflow on, unless Airflow refuses the token that came with the
+// answer passes an answer of Airflow on, unless Airflow refuses the token that came with the
 // request: that is not the client's, and none of its business. 401 always says that, and 403 may,
 // which is why its beginning is held back.
-type airflowAnswer struct {
+type answer struct {
+	app gateway
 	withoutCookies
 	before  http.Header // what was set when the request was passed on
 	status  int         // of an answer that is held back, or 0
@@ -37,16 +38,16 @@ type airflowAnswer struct {
 	dropped int // bytes of a 401
 }
 
-func newAirflowAnswer(w http.ResponseWriter) *airflowAnswer {
-	return &airflowAnswer{withoutCookies: newWithoutCookies(w), before: w.Header().Clone()}
+func newAnswer(app gateway, w http.ResponseWriter) *answer {
+	return &answer{app: app, withoutCookies: newWithoutCookies(w), before: w.Header().Clone()}
 }
 
 // passOn lets next, which is Airflow, answer a request. If Airflow refuses the token, nothing of its
 // answer is left, and another one can be given.
-func (a *airflowAnswer) passOn(next caddyhttp.Handler, r *http.Request) (tokenRefused bool, err error) {
+func (a *answer) passOn(next caddyhttp.Handler, r *http.Request) (tokenRefused bool, err error) {
 	defer func() {
 		if !tokenRefused {
-			metrics.airflow.passed.Inc()
+			a.app.PassedAtAirflow()
 		}
 	}()
 	if err := a.ask(next, r); err != nil {
@@ -59,7 +60,7 @@ func (a *airflowAnswer) passOn(next caddyhttp.Handler, r *http.Request) (tokenRe
 	return false, a.release()
 }
 
-func (a *airflowAnswer) ask(next caddyhttp.Handler, r *http.Request) (err error) {
+func (a *answer) ask(next caddyhttp.Handler, r *http.Request) (err error) {
 	defer func() {
 		if a.status != 0 {
 			a.setHeader(a.head) // what was added since are trailers
@@ -78,7 +79,7 @@ func (a *airflowAnswer) ask(next caddyhttp.Handler, r *http.Request) (err error)
 }
 
 // refused says whether Airflow has refused the token.
-func (a *airflowAnswer) refused() bool {
+func (a *answer) refused() bool {
 	if a.status != http.StatusForbidden {
 		return a.status == http.StatusUnauthorized
 	}
@@ -90,7 +91,7 @@ func (a *airflowAnswer) refused() bool {
 
 // plain is what is held back, without the compression that the client has asked for: Airflow also
 // compresses what becomes longer by it. It is not asked for any other: see readableOnly.
-func (a *airflowAnswer) plain() []byte {
+func (a *answer) plain() []byte {
 	if a.Header().Get("Content-Encoding") != "gzip" {
 		return a.body
 	}
@@ -106,7 +107,7 @@ func (a *airflowAnswer) plain() []byte {
 }
 
 // release passes on what was held back.
-func (a *airflowAnswer) release() error {
+func (a *answer) release() error {
 	if a.status == 0 {
 		return nil
 	}
@@ -117,14 +118,14 @@ func (a *airflowAnswer) release() error {
 	return err
 }
 
-func (a *airflowAnswer) setHeader(to http.Header) {
+func (a *answer) setHeader(to http.Header) {
 	header := a.Header()
 	clear(header)
 	maps.Copy(header, to)
 }
 
 // WriteHeader implements [http.ResponseWriter].
-func (a *airflowAnswer) WriteHeader(status int) {
+func (a *answer) WriteHeader(status int) {
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
 		a.status, a.head = status, a.Header().Clone()
 		return
@@ -133,7 +134,7 @@ func (a *airflowAnswer) WriteHeader(status int) {
 }
 
 // Write implements [http.ResponseWriter].
-func (a *airflowAnswer) Write(p []byte) (int, error) {
+func (a *answer) Write(p []byte) (int, error) {
 	switch {
 	case a.status == 0:
 		return a.withoutCookies.Write(p)
@@ -153,7 +154,7 @@ func (a *airflowAnswer) Write(p []byte) (int, error) {
 }
 
 // ReadFrom implements [io.ReaderFrom], which the embedded writer would do past Write.
-func (a *airflowAnswer) ReadFrom(r io.Reader) (int64, error) {
+func (a *answer) ReadFrom(r io.Reader) (int64, error) {
 	if a.status == 0 {
 		return a.withoutCookies.ReadFrom(r)
 	}
@@ -161,7 +162,7 @@ func (a *airflowAnswer) ReadFrom(r io.Reader) (int64, error) {
 }
 
 // FlushError is what [http.ResponseController] calls. What is held back is not to be sent.
-func (a *airflowAnswer) FlushError() error {
+func (a *answer) FlushError() error {
 	if a.status != 0 {
 		return nil
 	}
@@ -189,6 +190,6 @@ func readableOnly(header http.Header) {
 
 // Interface guards
 var (
-	_ http.ResponseWriter = (*airflowAnswer)(nil)
-	_ io.ReaderFrom       = (*airflowAnswer)(nil)
+	_ http.ResponseWriter = (*answer)(nil)
+	_ io.ReaderFrom       = (*answer)(nil)
 )

@@ -1,4 +1,4 @@
-package caddymodule
+package airflow
 
 import (
 	"bytes"
@@ -7,21 +7,22 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/deploymentkeys/gateway/access"
+	"github.com/deploymentkeys/gateway/caddymodule"
+	"github.com/deploymentkeys/gateway/internal/caddyconf"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
 func init() {
-	caddy.RegisterModule(AirflowLogin{})
+	caddy.RegisterModule(Login{})
 }
 
-// AirflowLogin stands between deployment_auth and the Airflow 3 of one Deployment, and puts the token
+// Login stands between deployment_auth and the Airflow 3 of one Deployment, and puts the token
 // of a service account in the place of the client's. Airflow sees one user, whoever calls: what a
 // client may do there is decided by the scopes of deployment_auth alone.
 //
@@ -33,7 +34,7 @@ func init() {
 // Airflow gets no other credential: cookies are removed, and so are the cookies of its answers. Only
 // its REST API is to be had, at /api/v2/ below the path of url, without /api/v2/auth; any other path is
 // answered 404.
-type AirflowLogin struct {
+type Login struct {
 	// The ID of the Deployment that this Airflow is of. A credential of another one is refused, even
 	// when deployment_auth let it pass. Required.
 	Deployment string `json:"deployment,omitempty"`
@@ -49,42 +50,42 @@ type AirflowLogin struct {
 	// configuration, which Caddy also saves to disk, must not have it. Required.
 	Password string `json:"password,omitempty"`
 
-	app     *App
+	app     gateway
 	path    string // of the URL
-	session *airflowSession
+	session *session
 }
 
 // mostRepeatable is the longest body, in bytes, of a request that is repeated. Those that trigger a
 // run are far shorter.
 const mostRepeatable = 64 << 10
 
-var secretPlaceholder = regexp.MustCompile(`^\{(env|file)\.[^{}]+\}$`)
-
 // CaddyModule returns the Caddy module information.
-func (AirflowLogin) CaddyModule() caddy.ModuleInfo {
+func (Login) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "http.handlers.deployment_airflow_login",
-		New: func() caddy.Module { return new(AirflowLogin) },
+		New: func() caddy.Module { return new(Login) },
 	}
 }
 
 // Provision checks the configuration. It does not log in.
-func (h *AirflowLogin) Provision(ctx caddy.Context) (err error) {
+func (h *Login) Provision(ctx caddy.Context) (err error) {
 	if err := h.prepare(); err != nil {
 		return fmt.Errorf("deployment_airflow_login: %w", err)
 	}
-	if h.app, err = AppOf(ctx); err != nil {
+	app, err := caddymodule.AppOf(ctx)
+	if err != nil {
 		return err
 	}
-	h.app.identityWanted = true
+	app.WantIdentity()
+	h.app = app
 	return nil
 }
 
-func (h *AirflowLogin) prepare() error {
+func (h *Login) prepare() error {
 	if err := keystore.ValidateDeploymentID(h.Deployment); err != nil {
 		return err
 	}
-	if !secretPlaceholder.MatchString(h.Password) {
+	if !caddyconf.IsSecret(h.Password) {
 		return errors.New("password is missing, or stands in the configuration, where /config/ and the autosave would show it: " +
 			"put it into a file or a variable and configure {file./path/to/it} or {env.NAME}")
 	}
@@ -105,12 +106,12 @@ func (h *AirflowLogin) prepare() error {
 		return fmt.Errorf("url %s: want that of an Airflow, such as http://127.0.0.1:8080/etl", h.URL)
 	}
 	h.path = u.Path
-	h.session = newAirflowSession(base, resolved[1], resolved[2])
+	h.session = newSession(base, resolved[1], resolved[2])
 	return nil
 }
 
 // Cleanup gives up the connections of the login.
-func (h *AirflowLogin) Cleanup() error {
+func (h *Login) Cleanup() error {
 	if h.session != nil {
 		h.session.client.CloseIdleConnections()
 	}
@@ -118,16 +119,16 @@ func (h *AirflowLogin) Cleanup() error {
 }
 
 // ServeHTTP passes a request on with the token of the service account.
-func (h *AirflowLogin) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	id, err := callerOf(r)
+func (h *Login) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	id, err := caddymodule.CallerOf(r)
 	if err != nil {
 		return err
 	}
 	if id.DeploymentID != h.Deployment {
-		return h.app.refuseAtAirflow(w, r, id, h.Deployment, access.OtherDeployment(*id, h.Deployment))
+		return refuse(h.app, w, r, id, h.Deployment, access.OtherDeployment(*id, h.Deployment))
 	}
-	if refused := access.CheckPath(r.URL, OriginalURL(r)); refused != nil {
-		return h.app.refuseAtAirflow(w, r, id, h.Deployment, refused)
+	if refused := access.CheckPath(r.URL, caddymodule.OriginalURL(r)); refused != nil {
+		return refuse(h.app, w, r, id, h.Deployment, refused)
 	}
 	// Not at the root of a URL with a path, although Airflow serves its API there too: with several
 	// Airflows behind one host, that may be another one.
@@ -144,7 +145,7 @@ func (h *AirflowLogin) ServeHTTP(w http.ResponseWriter, r *http.Request, next ca
 	}
 	for {
 		credentialsOnly(r, "Bearer "+login.token)
-		if tokenRefused, err := newAirflowAnswer(w).passOn(next, r); !tokenRefused {
+		if tokenRefused, err := newAnswer(h.app, w).passOn(next, r); !tokenRefused {
 			return err
 		}
 		fresh, err := h.session.replace(r.Context(), login)
@@ -176,13 +177,13 @@ func repeatable(r *http.Request) (func() io.ReadCloser, error) {
 }
 
 // unavailable is the answer when there is no token that Airflow takes.
-func (h *AirflowLogin) unavailable(w http.ResponseWriter, r *http.Request, cause error) error {
-	return h.app.noAirflow(w, r, h.Deployment, cause)
+func (h *Login) unavailable(w http.ResponseWriter, r *http.Request, cause error) error {
+	return noAirflow(h.app, w, r, h.Deployment, cause)
 }
 
 // Interface guards
 var (
-	_ caddy.Provisioner           = (*AirflowLogin)(nil)
-	_ caddy.CleanerUpper          = (*AirflowLogin)(nil)
-	_ caddyhttp.MiddlewareHandler = (*AirflowLogin)(nil)
+	_ caddy.Provisioner           = (*Login)(nil)
+	_ caddy.CleanerUpper          = (*Login)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Login)(nil)
 )

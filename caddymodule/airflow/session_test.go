@@ -1,4 +1,4 @@
-package caddymodule
+package airflow
 
 import (
 	"fmt"
@@ -9,9 +9,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
 )
 
 // rawServer answers each connection with the same bytes, and says where it is.
@@ -63,16 +60,12 @@ func TestPasswordThatAirflowRepeatsIsNotLogged(t *testing.T) {
 			t.Parallel()
 			f := newFakeAirflow()
 			h := newTestLogin(f)
-			core, logs := observer.New(zap.DebugLevel)
-			h.app.faults = zap.New(core)
-			h.session = newAirflowSession("http://"+rawServer(t, test.answer)+"/etl", "gateway", password)
+			app := new(testGateway)
+			h.app = app
+			h.session = newSession("http://"+rawServer(t, test.answer)+"/etl", "gateway", password)
 			w := ask(t, h, f, http.MethodGet, "/etl/api/v2/dags", "")
 			wantStatus(t, w, http.StatusServiceUnavailable)
-			var logged strings.Builder
-			for _, entry := range logs.All() {
-				fmt.Fprintln(&logged, entry.Message, entry.ContextMap())
-			}
-			if text := logged.String(); !strings.Contains(text, test.want) || strings.Contains(text+w.Body.String(), password) {
+			if text := fmt.Sprint(app.faults); !strings.Contains(text, test.want) || strings.Contains(text+w.Body.String(), password) {
 				t.Errorf("logged is %q, want %q in it and no password", text, test.want)
 			}
 		})
@@ -93,7 +86,7 @@ func TestAirflowThatIsNotThereIsLogged(t *testing.T) {
 		"http://" + address:    "refused",
 		"https://" + answering: "server gave HTTP response to HTTPS client",
 	} {
-		_, err := newAirflowSession(base, "gateway", "pw").login()
+		_, err := newSession(base, "gateway", "pw").login()
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), base+"/auth/token") {
 			t.Errorf("%s: the error is %v, want %q in it", base, err, want)
 		}

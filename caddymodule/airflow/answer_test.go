@@ -1,4 +1,4 @@
-package caddymodule
+package airflow
 
 import (
 	"io"
@@ -59,7 +59,7 @@ func TestAirflowsTrailersAreDropped(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				_, err := newAirflowAnswer(w).passOn(caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+				_, err := newAnswer(new(testGateway), w).passOn(caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
 					w.Header().Set("X-Kept", "x")
 					answer(w)
 					return nil
@@ -100,7 +100,7 @@ func TestAirflowsRefusalWithoutAnEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w, written := httptest.NewRecorder(), 0
-			refused, err := newAirflowAnswer(w).passOn(caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+			refused, err := newAnswer(new(testGateway), w).passOn(caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
 				w.Header().Set("X-Refused", "yes")
 				w.WriteHeader(http.StatusUnauthorized)
 				for {
@@ -125,7 +125,7 @@ func TestAirflowsRefusalWithoutAnEnd(t *testing.T) {
 			t.Errorf("the panic is %v", p)
 		}
 	}()
-	_, _ = newAirflowAnswer(httptest.NewRecorder()).passOn(caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+	_, _ = newAnswer(new(testGateway), httptest.NewRecorder()).passOn(caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
 		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = w.Write(make([]byte, mostDropped+1))
 		panic("another")

@@ -1,4 +1,4 @@
-package caddymodule
+package airflow
 
 import (
 	"errors"
@@ -11,14 +11,16 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/deploymentkeys/gateway/access"
+	"github.com/deploymentkeys/gateway/caddymodule"
+	"github.com/deploymentkeys/gateway/internal/caddyconf"
 	"github.com/deploymentkeys/gateway/keystore"
 )
 
 func init() {
-	caddy.RegisterModule(AirflowToken{})
+	caddy.RegisterModule(Token{})
 }
 
-// AirflowToken stands between deployment_auth and an Airflow 3 that trusts this gateway, and puts a
+// Token stands between deployment_auth and an Airflow 3 that trusts this gateway, and puts a
 // token that Airflow accepts in the place of the client's. In Airflow each key is then a user of its
 // own, with a role by its scopes.
 //
@@ -31,7 +33,7 @@ func init() {
 // Airflow gets no other credential: cookies are removed, and so are the cookies of its answers. Only
 // its REST API is to be had, at /api/v2/ or at /DEPLOYMENT/api/v2/, without /api/v2/auth; any other
 // path is answered 404. When Airflow does not take the gateway's token, the answer is 503.
-type AirflowToken struct {
+type Token struct {
 	// The role that a scope gives in Airflow's simple auth manager: VIEWER, USER, OP or ADMIN. A
 	// credential with several scopes has the highest of their roles, and one with none of these
 	// scopes is refused. Default: airflow:read gives VIEWER, which reads DAGs, runs and tasks, and
@@ -42,53 +44,55 @@ type AirflowToken struct {
 	// How long a token is valid: 1s to 1h. Airflow looks at it when a request begins. Default: 5m.
 	Lifetime *caddy.Duration `json:"lifetime,omitempty"`
 
-	app      *App
-	roles    []airflowRole // the highest first
+	app      gateway
+	roles    []role // the highest first
 	lifetime time.Duration
 }
 
-// An airflowRole is a role, and the scopes of which any gives it.
-type airflowRole struct {
+// A role is a role, and the scopes of which any gives it.
+type role struct {
 	name   string
 	scopes keystore.Scopes
 }
 
-// airflowRoles are the roles of Airflow's simple auth manager, the highest first. To any other name
+// roleNames are the roles of Airflow's simple auth manager, the highest first. To any other name
 // Airflow answers each request with 500.
-var airflowRoles = [...]string{"ADMIN", "OP", "USER", "VIEWER"}
+var roleNames = [...]string{"ADMIN", "OP", "USER", "VIEWER"}
 
 const (
-	airflowAudience     = "airflow:"                    // and the ID of a Deployment
-	airflowTaskAudience = "urn:airflow.apache.org:task" // that of the API by which tasks report
-	defaultAirflowToken = 5 * time.Minute
-	longestAirflowToken = time.Hour
-	defaultReadRole     = "VIEWER"
-	defaultWriteRole    = "USER"
+	audiencePrefix   = "airflow:"                    // and the ID of a Deployment
+	taskAudience     = "urn:airflow.apache.org:task" // that of the API by which tasks report
+	defaultLifetime  = 5 * time.Minute
+	maxLifetime      = time.Hour
+	defaultReadRole  = "VIEWER"
+	defaultWriteRole = "USER"
 )
 
 // CaddyModule returns the Caddy module information.
-func (AirflowToken) CaddyModule() caddy.ModuleInfo {
+func (Token) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "http.handlers.deployment_airflow_token",
-		New: func() caddy.Module { return new(AirflowToken) },
+		New: func() caddy.Module { return new(Token) },
 	}
 }
 
 // Provision checks the configuration.
-func (h *AirflowToken) Provision(ctx caddy.Context) (err error) {
+func (h *Token) Provision(ctx caddy.Context) (err error) {
 	if h.roles, err = rolesOf(h.Roles); err != nil {
 		return fmt.Errorf("deployment_airflow_token: %w", err)
 	}
-	if h.lifetime, err = duration("deployment_airflow_token: lifetime", h.Lifetime, defaultAirflowToken, time.Second, longestAirflowToken); err != nil {
+	if h.lifetime, err = caddyconf.Duration("deployment_airflow_token: lifetime", h.Lifetime, defaultLifetime, time.Second, maxLifetime); err != nil {
 		return err
 	}
-	if h.app, err = AppOf(ctx); err != nil {
+	app, err := caddymodule.AppOf(ctx)
+	if err != nil {
 		return err
 	}
-	h.app.identityWanted = true
+	app.WantIdentity()
+	h.app = app
 	// Airflow looks at the audience, and not at what kind of token it is.
-	for _, audience := range h.app.Audiences {
-		if strings.HasPrefix(audience, airflowAudience) || audience == airflowTaskAudience {
+	for _, audience := range app.Audiences {
+		if strings.HasPrefix(audience, audiencePrefix) || audience == taskAudience {
 			return fmt.Errorf("deployment_airflow_token: with audience %s, an Airflow that trusts this gateway would take the access tokens of clients: "+
 				"rename it in deployment_keys", audience)
 		}
@@ -97,7 +101,7 @@ func (h *AirflowToken) Provision(ctx caddy.Context) (err error) {
 }
 
 // rolesOf is the configured roles, and the default where a scope has none.
-func rolesOf(configured map[string]string) ([]airflowRole, error) {
+func rolesOf(configured map[string]string) ([]role, error) {
 	byRole := make(map[string]keystore.Scopes)
 	for name, role := range configured {
 		scope, err := keystore.ParseScope(name)
@@ -113,27 +117,27 @@ func rolesOf(configured map[string]string) ([]airflowRole, error) {
 			byRole[role] |= scope
 		}
 	}
-	var roles []airflowRole
-	for _, name := range airflowRoles {
+	var roles []role
+	for _, name := range roleNames {
 		if scopes := byRole[name]; scopes != 0 {
-			roles = append(roles, airflowRole{name, scopes})
+			roles = append(roles, role{name, scopes})
 		}
 		delete(byRole, name)
 	}
 	for name := range byRole {
-		return nil, fmt.Errorf("role %q: use %s", name, strings.Join(airflowRoles[:], ", "))
+		return nil, fmt.Errorf("role %q: use %s", name, strings.Join(roleNames[:], ", "))
 	}
 	return roles, nil
 }
 
 // ServeHTTP passes a request on with a token of the gateway's own.
-func (h *AirflowToken) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	id, err := callerOf(r)
+func (h *Token) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	id, err := caddymodule.CallerOf(r)
 	if err != nil {
 		return err
 	}
-	if refused := access.CheckPath(r.URL, OriginalURL(r)); refused != nil {
-		return h.app.refuseAtAirflow(w, r, id, id.DeploymentID, refused)
+	if refused := access.CheckPath(r.URL, caddymodule.OriginalURL(r)); refused != nil {
+		return refuse(h.app, w, r, id, id.DeploymentID, refused)
 	}
 	// At the root too, where an Airflow with a host of its own has its API. If it is another one that
 	// answers there, it refuses the token, which is not for it.
@@ -143,18 +147,18 @@ func (h *AirflowToken) ServeHTTP(w http.ResponseWriter, r *http.Request, next ca
 	}
 	role, ok := h.roleOf(id.Scopes)
 	if !ok {
-		return h.app.refuseAtAirflow(w, r, id, id.DeploymentID,
+		return refuse(h.app, w, r, id, id.DeploymentID,
 			access.Refuse(access.CodeInsufficientScope, "none of the scopes of this credential gives a role in Airflow"))
 	}
-	raw, err := h.app.authority.IssueUpstream(r.Context(), id, airflowAudience+id.DeploymentID, role, h.lifetime)
+	raw, err := h.app.Authority().IssueUpstream(r.Context(), id, audiencePrefix+id.DeploymentID, role, h.lifetime)
 	if err != nil {
-		return h.app.refuseAtAirflow(w, r, id, id.DeploymentID, access.Unavailable(err))
+		return refuse(h.app, w, r, id, id.DeploymentID, access.Unavailable(err))
 	}
 	credentialsOnly(r, "Bearer "+raw)
-	if tokenRefused, err := newAirflowAnswer(w).passOn(next, r); !tokenRefused {
+	if tokenRefused, err := newAnswer(h.app, w).passOn(next, r); !tokenRefused {
 		return err
 	}
-	return h.app.noAirflow(w, r, id.DeploymentID, errNotTrusted)
+	return noAirflow(h.app, w, r, id.DeploymentID, errNotTrusted)
 }
 
 // errNotTrusted is a mistake in the configuration of Airflow, or a set of keys that it has not read
@@ -163,7 +167,7 @@ var errNotTrusted = errors.New("the token of the gateway is refused by Airflow: 
 	"at the clocks, and at what its API server logs")
 
 // roleOf is the highest role that scopes give.
-func (h *AirflowToken) roleOf(scopes keystore.Scopes) (string, bool) {
+func (h *Token) roleOf(scopes keystore.Scopes) (string, bool) {
 	for _, role := range h.roles {
 		if role.scopes&scopes != 0 {
 			return role.name, true
@@ -174,6 +178,6 @@ func (h *AirflowToken) roleOf(scopes keystore.Scopes) (string, bool) {
 
 // Interface guards
 var (
-	_ caddy.Provisioner           = (*AirflowToken)(nil)
-	_ caddyhttp.MiddlewareHandler = (*AirflowToken)(nil)
+	_ caddy.Provisioner           = (*Token)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Token)(nil)
 )

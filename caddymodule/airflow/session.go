@@ -1,4 +1,4 @@
-package caddymodule
+package airflow
 
 import (
 	"bytes"
@@ -20,9 +20,9 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// airflowSession is a service account's login at one Airflow: the token, and a new one in time. It is
+// session is a service account's login at one Airflow: the token, and a new one in time. It is
 // safe for concurrent use.
-type airflowSession struct {
+type session struct {
 	base     string // URL of Airflow
 	username string
 	password string
@@ -30,14 +30,14 @@ type airflowSession struct {
 	now      func() time.Time
 
 	logins  singleflight.Group
-	current atomic.Pointer[airflowLoginToken] // nil: none, or none that Airflow takes
-	failed  atomic.Pointer[failedLogin]       // nil: not yet
+	current atomic.Pointer[loginToken]  // nil: none, or none that Airflow takes
+	failed  atomic.Pointer[failedLogin] // nil: not yet
 
 	renewing atomic.Bool // while the current one still serves
 }
 
-// An airflowLoginToken is a token that Airflow has given.
-type airflowLoginToken struct {
+// A loginToken is a token that Airflow has given.
+type loginToken struct {
 	token     string
 	at        time.Time // when it was asked for
 	renewAt   time.Time // from when on another one is asked for, while this one still serves
@@ -57,12 +57,12 @@ const (
 	mostLoginBody = 64 << 10        // of the answer, in bytes
 
 	// How long a token is used that does not say how long it is valid, and the longest that is believed.
-	defaultAirflowLogin = 5 * time.Minute
-	longestAirflowLogin = 7 * 24 * time.Hour
+	defaultLoginLifetime = 5 * time.Minute
+	maxLoginLifetime     = 7 * 24 * time.Hour
 )
 
-func newAirflowSession(base, username, password string) *airflowSession {
-	return &airflowSession{
+func newSession(base, username, password string) *session {
+	return &session{
 		base: base, username: username, password: password, now: time.Now,
 		client: &http.Client{
 			Timeout:   loginTimeout,
@@ -76,7 +76,7 @@ func newAirflowSession(base, username, password string) *airflowSession {
 
 // token is one that Airflow takes, as far as is known. Of callers that come together, one logs in for
 // all.
-func (s *airflowSession) token(ctx context.Context) (*airflowLoginToken, error) {
+func (s *session) token(ctx context.Context) (*loginToken, error) {
 	current, now := s.current.Load(), s.now()
 	if current != nil && now.Before(current.expiresAt) {
 		if !now.Before(current.renewAt) && s.recentFailure() == nil {
@@ -92,7 +92,7 @@ func (s *airflowSession) token(ctx context.Context) (*airflowLoginToken, error) 
 
 // renew logs in once more, and nobody waits for it. Of all the requests that come meanwhile, only the
 // first one has anything to do with it.
-func (s *airflowSession) renew() {
+func (s *session) renew() {
 	if !s.renewing.CompareAndSwap(false, true) {
 		return
 	}
@@ -103,7 +103,7 @@ func (s *airflowSession) renew() {
 }
 
 // replace is another token than the one that Airflow has refused.
-func (s *airflowSession) replace(ctx context.Context, refused *airflowLoginToken) (*airflowLoginToken, error) {
+func (s *session) replace(ctx context.Context, refused *loginToken) (*loginToken, error) {
 	if current := s.current.Load(); current != nil && current != refused {
 		return current, nil // another request has replaced it
 	}
@@ -114,14 +114,14 @@ func (s *airflowSession) replace(ctx context.Context, refused *airflowLoginToken
 	return s.token(ctx)
 }
 
-func (s *airflowSession) recentFailure() error {
+func (s *session) recentFailure() error {
 	if failed := s.failed.Load(); failed != nil && s.now().Sub(failed.at) < loginInterval {
 		return failed.err
 	}
 	return nil
 }
 
-func (s *airflowSession) wait(ctx context.Context) (*airflowLoginToken, error) {
+func (s *session) wait(ctx context.Context) (*loginToken, error) {
 	timeout := time.NewTimer(loginTimeout)
 	defer timeout.Stop()
 	select {
@@ -129,7 +129,7 @@ func (s *airflowSession) wait(ctx context.Context) (*airflowLoginToken, error) {
 		if result.Err != nil {
 			return nil, result.Err
 		}
-		return result.Val.(*airflowLoginToken), nil
+		return result.Val.(*loginToken), nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	case <-timeout.C:
@@ -138,7 +138,7 @@ func (s *airflowSession) wait(ctx context.Context) (*airflowLoginToken, error) {
 }
 
 // login asks Airflow for a token, for whoever waits for it: no request's end ends it.
-func (s *airflowSession) login() (any, error) {
+func (s *session) login() (any, error) {
 	at := s.now()
 	raw, err := s.ask()
 	if err != nil {
@@ -148,12 +148,12 @@ func (s *airflowSession) login() (any, error) {
 	}
 	// What the token says about times is of Airflow's clock: how long it lasts is the same on both.
 	lifetime := lifetimeOf(raw)
-	got := &airflowLoginToken{token: raw, at: at, renewAt: at.Add(lifetime * 8 / 10), expiresAt: at.Add(lifetime * 95 / 100)}
+	got := &loginToken{token: raw, at: at, renewAt: at.Add(lifetime * 8 / 10), expiresAt: at.Add(lifetime * 95 / 100)}
 	s.current.Store(got)
 	return got, nil
 }
 
-func (s *airflowSession) ask() (string, error) {
+func (s *session) ask() (string, error) {
 	body, err := json.Marshal(map[string]string{"username": s.username, "password": s.password})
 	if err != nil {
 		return "", err
@@ -211,12 +211,12 @@ func lifetimeOf(raw string) time.Duration {
 	}
 	parts := strings.Split(raw, ".")
 	if len(parts) != 3 {
-		return defaultAirflowLogin
+		return defaultLoginLifetime
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
 	if err != nil || json.Unmarshal(payload, &claims) != nil || claims.IssuedAt <= 0 || claims.ExpiresAt <= claims.IssuedAt {
-		return defaultAirflowLogin
+		return defaultLoginLifetime
 	}
-	seconds := min(claims.ExpiresAt-claims.IssuedAt, longestAirflowLogin.Seconds())
+	seconds := min(claims.ExpiresAt-claims.IssuedAt, maxLoginLifetime.Seconds())
 	return time.Duration(seconds * float64(time.Second))
 }

@@ -1,15 +1,16 @@
-package caddymodule
+package airflow
 
 import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/deploymentkeys/gateway/internal/caddyconf"
 )
 
 func init() {
-	httpcaddyfile.RegisterHandlerDirective("deployment_airflow_login", parseAirflowLogin)
-	httpcaddyfile.RegisterHandlerDirective("deployment_airflow_token", parseAirflowToken)
-	httpcaddyfile.RegisterHandlerDirective("deployment_airflow_jwks", parseAirflowJWKS)
+	httpcaddyfile.RegisterHandlerDirective("deployment_airflow_login", parseLogin)
+	httpcaddyfile.RegisterHandlerDirective("deployment_airflow_token", parseToken)
+	httpcaddyfile.RegisterHandlerDirective("deployment_airflow_jwks", parseJWKS)
 
 	// Right before the proxy: what is changed in a request earlier is seen by the check of the path,
 	// and the credential by nobody but Airflow.
@@ -27,26 +28,26 @@ func init() {
 //	}
 //
 // All of them are required.
-func parseAirflowLogin(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-	login := new(AirflowLogin)
+func parseLogin(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	login := new(Login)
 	return login, login.UnmarshalCaddyfile(h.Dispenser)
 }
 
 // UnmarshalCaddyfile reads the directive.
-func (h *AirflowLogin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (h *Login) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's name
-	if err := oneArg(d, &h.Deployment); err != nil {
+	if err := caddyconf.OneArg(d, &h.Deployment); err != nil {
 		return err
 	}
 	for d.NextBlock(0) {
 		var err error
 		switch option := d.Val(); option {
 		case "url":
-			err = oneArg(d, &h.URL)
+			err = caddyconf.OneArg(d, &h.URL)
 		case "username":
-			err = oneArg(d, &h.Username)
+			err = caddyconf.OneArg(d, &h.Username)
 		case "password":
-			err = oneArg(d, &h.Password)
+			err = caddyconf.OneArg(d, &h.Password)
 		default:
 			err = d.Errf("unknown option %q of deployment_airflow_login: the options are url, username, password", option)
 		}
@@ -65,13 +66,13 @@ func (h *AirflowLogin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //	}
 //
 // All of them are optional; role may be there once for each scope.
-func parseAirflowToken(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-	token := new(AirflowToken)
+func parseToken(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	token := new(Token)
 	return token, token.UnmarshalCaddyfile(h.Dispenser)
 }
 
 // UnmarshalCaddyfile reads the directive.
-func (h *AirflowToken) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (h *Token) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's name
 	if d.NextArg() {
 		return d.ArgErr()
@@ -91,7 +92,7 @@ func (h *AirflowToken) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			h.Roles[scope] = role
 		case "lifetime":
-			lifetime, err := durationArg(d)
+			lifetime, err := caddyconf.DurationArg(d)
 			if err != nil {
 				return err
 			}
@@ -110,13 +111,13 @@ func (h *AirflowToken) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //	}
 //
 // key may be there several times.
-func parseAirflowJWKS(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-	jwks := new(AirflowJWKS)
+func parseJWKS(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	jwks := new(JWKS)
 	return jwks, jwks.UnmarshalCaddyfile(h.Dispenser)
 }
 
 // UnmarshalCaddyfile reads the directive.
-func (h *AirflowJWKS) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (h *JWKS) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's name
 	if d.NextArg() {
 		return d.ArgErr()
@@ -125,7 +126,7 @@ func (h *AirflowJWKS) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		if option := d.Val(); option != "key" {
 			return d.Errf("unknown option %q of deployment_airflow_jwks: the option is key", option)
 		}
-		var key AirflowKey
+		var key Key
 		if !d.AllArgs(&key.ID, &key.PublicKey) {
 			return d.ArgErr()
 		}
