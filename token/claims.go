@@ -63,8 +63,8 @@ func (c *Claims) complete() error {
 	return nil
 }
 
-// validText returns an [ErrClaims] if a string is not UTF-8. The JSON encoder would put U+FFFD in
-// the place of each wrong byte, and two different subjects could become one.
+// validText returns an [ErrClaims] if a string is not UTF-8, or a permission is empty. The JSON encoder would put
+// U+FFFD in the place of each wrong byte, and two different subjects could become one.
 func (c *Claims) validText() error {
 	for _, text := range [...]string{
 		c.Issuer, c.Subject, c.Audience, c.ID, c.ClientID, c.Scope, c.DeploymentID,
@@ -74,8 +74,8 @@ func (c *Claims) validText() error {
 		}
 	}
 	for _, text := range c.Permissions {
-		if !utf8.ValidString(text) {
-			return fmt.Errorf("%w: permission %q is not UTF-8", ErrClaims, text)
+		if text == "" || !utf8.ValidString(text) {
+			return fmt.Errorf("%w: permission %q is empty or not UTF-8", ErrClaims, text)
 		}
 	}
 	return nil

@@ -146,12 +146,12 @@ func readHeader(data []byte) (joseHeader, error) {
 	return h, nil
 }
 
-// verify checks the signature by the key that the header names, and by that key's algorithm: what
+// verify checks the signature by the public part of the key that the header names, and by that key's algorithm: what
 // the header says about the algorithm only has to agree (RFC 8725 sections 3.1 and 3.2). The form
 // of a signature, such as its length, is the algorithm's business.
 //
-// What is kept about a token is kept by its jti, not by its text: ECDSA leaves room for a second valid
-// signature made from the first, without the key. It is refused here, and good for others who verify.
+// What is kept about a token is kept by its jti, not by its text: from an ECDSA signature anyone can make a second
+// one that is valid for the same text, without the key.
 func (c *compact) verify(ring *Ring) error {
 	alg := Algorithm(c.header.Algorithm)
 	if alg.method() == nil {
@@ -165,7 +165,7 @@ func (c *compact) verify(ring *Ring) error {
 		return fmt.Errorf("%w: %s in the header, but %s is a key for %s",
 			ErrAlgorithm, alg, key.id, key.algorithm)
 	}
-	if err := key.prove(c.signed, c.signature); err != nil {
+	if err := key.method.Verify(c.signed, c.signature, key.public); err != nil {
 		return fmt.Errorf("%w: %w", ErrSignature, err)
 	}
 	return nil

@@ -153,6 +153,15 @@ func (k *SigningKey) Marshal() ([]byte, error) {
 	return der, nil
 }
 
+// sign returns the signature of the key over the first two parts of a token.
+func (k *SigningKey) sign(text string) ([]byte, error) {
+	signature, err := k.method.Sign(text, k.private())
+	if err != nil {
+		return nil, fmt.Errorf("signing with %s: %w", k.id, err)
+	}
+	return signature, nil
+}
+
 // The methods below have value receivers so that they also hold for a copy of a key.
 
 // String names the key without its private part.

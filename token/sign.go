@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"time"
 )
 
 // NewID returns a jti: 128 random bits in base64url, 22 characters. It is unique without asking
@@ -46,6 +47,25 @@ func (r *Ring) Sign(c Claims) (string, error) {
 	}
 	return string(raw), nil
 }
+
+// Issue returns the claims as an access token, as [Ring.Sign] does, and caches it, so that this node need not check
+// the signature of a token that it has made itself. It does not cache a token that [Verifier.Verify] would refuse.
+func (v *Verifier) Issue(ring *Ring, c Claims) (string, error) {
+	raw, err := ring.Sign(c)
+	if err != nil || v.memory == nil {
+		return raw, err
+	}
+	token := &Verified{Claims: c, KeyID: ring.signer.id}
+	token.IssuedAt, token.ExpiresAt = wholeSeconds(c.IssuedAt), wholeSeconds(c.ExpiresAt)
+	token.Permissions = append([]string(nil), c.Permissions...) // the caller may change theirs
+	if v.check(token) == nil {
+		v.memory.put(v.memory.digest(raw), token)
+	}
+	return raw, nil
+}
+
+// wholeSeconds returns a time as it is read from a token.
+func wholeSeconds(t time.Time) time.Time { return time.Unix(t.Unix(), 0).UTC() }
 
 // usualSize is room on the stack for a token that ES256 or EdDSA signs, and for its claims. What is longer costs an allocation.
 const usualSize = 1 << 10
