@@ -4,7 +4,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
+
+	"github.com/deploymentkeys/gateway/internal/strictjson"
 )
 
 // maxTokenSize bounds what is looked at, in bytes of the compact form. Tokens of this product have
@@ -23,8 +27,8 @@ type joseHeader struct {
 	Type      string `json:"typ"`
 }
 
-func encodeHeader(alg Algorithm, id string) (string, error) {
-	header, err := json.Marshal(joseHeader{Algorithm: string(alg), KeyID: id, Type: mediaType})
+func encodeHeader(alg Algorithm, id, typ string) (string, error) {
+	header, err := json.Marshal(joseHeader{Algorithm: string(alg), KeyID: id, Type: typ})
 	if err != nil {
 		return "", err
 	}
@@ -120,25 +124,28 @@ func parseHeader(data []byte) (joseHeader, error) {
 // 3.10) or changes how the token is to be read (crit, b64, zip, cty), and this product issues none
 // of it. Values are cut where they get into an error, which is logged: anybody can send them.
 func readHeader(data []byte) (joseHeader, error) {
-	var h joseHeader
-	err := members(data, func(name, value []byte) error {
-		var parameter *string
-		switch string(name) {
-		case "alg":
-			parameter = &h.Algorithm
-		case "kid":
-			parameter = &h.KeyID
-		case "typ":
-			parameter = &h.Type
-		default:
-			return fmt.Errorf("parameter %.64q is not accepted", name)
-		}
-		var err error
-		*parameter, err = stringValue(value)
-		return err
-	})
+	members, err := strictjson.MembersOf("header", data)
 	if err != nil {
-		return joseHeader{}, fmt.Errorf("%w: header: %w", ErrMalformed, err)
+		return joseHeader{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	var h joseHeader
+	for _, parameter := range [...]struct {
+		name string
+		text *string
+	}{
+		{"alg", &h.Algorithm}, {"kid", &h.KeyID}, {"typ", &h.Type},
+	} {
+		value, ok := members[parameter.name]
+		if !ok {
+			continue
+		}
+		if *parameter.text, err = stringValue(value); err != nil {
+			return joseHeader{}, fmt.Errorf("%w: header: %s: %w", ErrMalformed, parameter.name, err)
+		}
+		delete(members, parameter.name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		return joseHeader{}, fmt.Errorf("%w: header: parameter %.64q is not accepted", ErrMalformed, name)
 	}
 	if h.Algorithm == "" || h.KeyID == "" {
 		return joseHeader{}, fmt.Errorf("%w: header: alg or kid is missing or empty", ErrMalformed)

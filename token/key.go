@@ -92,7 +92,7 @@ func newKey(alg Algorithm, createdAt time.Time, signer crypto.Signer) (*SigningK
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
-	header, err := encodeHeader(alg, id)
+	header, err := encodeHeader(alg, id, mediaType)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
@@ -151,15 +151,6 @@ func (k *SigningKey) Marshal() ([]byte, error) {
 		return nil, fmt.Errorf("encoding signing key %s: %w", k.id, err)
 	}
 	return der, nil
-}
-
-// sign returns the signature of the key over the first two parts of a token.
-func (k *SigningKey) sign(text string) ([]byte, error) {
-	signature, err := k.method.Sign(text, k.private())
-	if err != nil {
-		return nil, fmt.Errorf("signing with %s: %w", k.id, err)
-	}
-	return signature, nil
 }
 
 // The methods below have value receivers so that they also hold for a copy of a key.
