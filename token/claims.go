@@ -54,7 +54,8 @@ type wireClaims struct {
 func (c Claims) MarshalJSON() ([]byte, error) {
 	return json.Marshal(wireClaims{
 		c.Issuer, c.Subject, c.Audience, c.ExpiresAt.Unix(), c.IssuedAt.Unix(), c.ID, c.ClientID, c.Scope, c.DeploymentID,
-		c.Permissions, [3]uint64{c.Epochs.Key, c.Epochs.Deployment, c.Epochs.All},
+		c.Permissions,
+		[3]uint64{c.Epochs.Key, c.Epochs.Deployment, c.Epochs.All},
 	})
 }
 

@@ -46,17 +46,11 @@ func WithID(key *SigningKey, id string) *SigningKey {
 	return &renamed
 }
 
-// Remembers says whether a token is among those that are remembered.
+// Remembers reports whether a token is cached.
 func (v *Verifier) Remembers(raw string) bool {
-	_, ok := v.memory.get(v.memory.digest(raw))
+	_, ok := v.cache.get(raw)
 	return ok
 }
 
-// Room is for how many tokens there is room that was taken.
-func (v *Verifier) Room() int {
-	room := 0
-	for i := range v.memory.held.Load().shards {
-		room += cap(v.memory.held.Load().shards[i].slots)
-	}
-	return room
-}
+// Reserve returns the size of the cache's reserve.
+func (v *Verifier) Reserve() int { return len(v.cache.reserve) }

@@ -175,5 +175,6 @@ func (c *compact) verify(ring *Ring) error {
 	if err := key.method.Verify(c.signed, c.signature, key.public); err != nil {
 		return fmt.Errorf("%w: %w", ErrSignature, err)
 	}
+	c.header.KeyID = key.id // the same text, once for all cached tokens
 	return nil
 }

@@ -57,14 +57,14 @@ func (k *SigningKey) compact(header string, payload []byte) (string, error) {
 // the signature of a token that it has made itself. It does not cache a token that [Verifier.Verify] would refuse.
 func (v *Verifier) Issue(ring *Ring, c Claims) (string, error) {
 	raw, err := ring.Sign(c)
-	if err != nil || v.memory == nil {
+	if err != nil || v.cache == nil {
 		return raw, err
 	}
 	token := &Verified{Claims: c, KeyID: ring.signer.id}
 	token.IssuedAt, token.ExpiresAt = wholeSeconds(c.IssuedAt), wholeSeconds(c.ExpiresAt)
 	token.Permissions = append([]string(nil), c.Permissions...) // the caller may change theirs
 	if v.check(token) == nil {
-		v.memory.put(v.memory.digest(raw), token)
+		v.cache.put(raw, token)
 	}
 	return raw, nil
 }
