@@ -102,14 +102,15 @@ func (a *Authority) IssueForUser(ctx context.Context, user string) (string, erro
 	})
 }
 
-// sign completes the claims of a new token.
+// sign completes the claims of a new token. This node caches it, so that the client that has just got it pays for no
+// check of a signature here.
 func (a *Authority) sign(ctx context.Context, claims token.Claims) (string, error) {
 	ring, err := a.Ring(ctx)
 	if err != nil {
 		return "", err
 	}
 	claims.Issuer, claims.ID = a.Issuer, token.NewID()
-	return ring.Sign(claims)
+	return a.verifier.Issue(ring, claims)
 }
 
 // IssueUpstream makes a token by which the gateway acts for somebody at an upstream.

@@ -93,8 +93,8 @@ type App struct {
 	// none are; an expired key stays in lists until somebody deletes it.
 	PurgeExpiredKeys *caddy.Duration `json:"purge_expired_keys,omitempty"`
 
-	// How many keys, and how many tokens, this node remembers, each at about 0.6 KB; what is
-	// remembered least useful makes room. 1000 to 10000000. Default: 100000.
+	// How many keys, at about 0.6 KB each, and how many tokens, at about 1.2 KB each, this node
+	// caches; the least useful make room. 1000 to 10000000. Default: 100000.
 	CacheSize int `json:"cache_size,omitempty"`
 
 	ctx       context.Context // ends with the configuration

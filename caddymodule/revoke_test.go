@@ -51,20 +51,21 @@ func TestRevokeEndsOneToken(t *testing.T) {
 	}
 }
 
-// What is revoked is the token, and no other text of it is good, before or after: the second form of an ES256 signature,
-// which verifies by the public key too, is refused.
+// What is revoked is the token, whatever its text: the second form of an ES256 signature verifies by the public key too.
 func TestRevokedTokenWithTheOtherSignature(t *testing.T) {
 	t.Parallel()
 	app := newTestApp(t, nil)
 	raw := app.token(t, app.key)
 	twin := otherSignature(t, raw)
-	if w := app.get(t, "/dep1/api", raw); w.Code != 200 {
-		t.Fatal(w.Body)
+	for _, form := range []string{raw, twin} {
+		if w := app.get(t, "/dep1/api", form); w.Code != 200 {
+			t.Fatal(w.Body)
+		}
 	}
-	expectError(t, app.get(t, "/dep1/api", twin), 401, access.CodeInvalidToken, "not a valid access token")
 	app.post(t, pathRevoke, app.key, app.secret, url.Values{"token": {raw}})
-	expectError(t, app.get(t, "/dep1/api", raw), 401, access.CodeInvalidToken, "it was revoked")
-	expectError(t, app.get(t, "/dep1/api", twin), 401, access.CodeInvalidToken, "not a valid access token")
+	for _, form := range []string{raw, twin} {
+		expectError(t, app.get(t, "/dep1/api", form), 401, access.CodeInvalidToken, "it was revoked")
+	}
 }
 
 // RFC 7009 section 2.1. hydra#3452: revoking another client's token was answered 200, and it lived.

@@ -44,7 +44,7 @@ func ParseAlgorithm(name string) (Algorithm, error) {
 func (a Algorithm) method() jwt.SigningMethod {
 	switch a {
 	case ES256:
-		return deterministicES256{jwt.SigningMethodES256}
+		return jwt.SigningMethodES256
 	case EdDSA:
 		return jwt.SigningMethodEdDSA
 	case RS256:

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -33,9 +34,30 @@ type Claims struct {
 	ExpiresAt time.Time // exp, in whole seconds: from that second on the token is dead
 }
 
+// wireClaims is the JWT Claims Set, in the order that a person who decodes a token wants to see.
+type wireClaims struct {
+	Issuer       string    `json:"iss"`
+	Subject      string    `json:"sub"`
+	Audience     string    `json:"aud"`
+	ExpiresAt    int64     `json:"exp"`
+	IssuedAt     int64     `json:"iat"`
+	ID           string    `json:"jti"`
+	ClientID     string    `json:"client_id"`
+	Scope        string    `json:"scope,omitempty"`
+	DeploymentID string    `json:"deployment_id,omitempty"`
+	Permissions  []string  `json:"permissions,omitempty"`
+	Epochs       [3]uint64 `json:"epochs,omitzero"`
+}
+
 // MarshalJSON writes the JWT Claims Set. Fractions of a second are cut off; claims that are not
 // required are left out when they are empty.
-func (c Claims) MarshalJSON() ([]byte, error) { return c.appendJSON(nil), nil }
+func (c Claims) MarshalJSON() ([]byte, error) {
+	return json.Marshal(wireClaims{
+		c.Issuer, c.Subject, c.Audience, c.ExpiresAt.Unix(), c.IssuedAt.Unix(), c.ID, c.ClientID, c.Scope, c.DeploymentID,
+		c.Permissions,
+		[3]uint64{c.Epochs.Key, c.Epochs.Deployment, c.Epochs.All},
+	})
+}
 
 // complete returns an [ErrClaims] that names what is missing or out of range. Signing and verifying share it, so
 // that no token can be issued that would not be accepted.
@@ -63,8 +85,8 @@ func (c *Claims) complete() error {
 	return nil
 }
 
-// validText returns an [ErrClaims] if a string is not UTF-8. The JSON encoder would put U+FFFD in
-// the place of each wrong byte, and two different subjects could become one.
+// validText returns an [ErrClaims] if a string is not UTF-8, or a permission is empty. The JSON encoder would put
+// U+FFFD in the place of each wrong byte, and two different subjects could become one.
 func (c *Claims) validText() error {
 	for _, text := range [...]string{
 		c.Issuer, c.Subject, c.Audience, c.ID, c.ClientID, c.Scope, c.DeploymentID,
@@ -74,8 +96,8 @@ func (c *Claims) validText() error {
 		}
 	}
 	for _, text := range c.Permissions {
-		if !utf8.ValidString(text) {
-			return fmt.Errorf("%w: permission %q is not UTF-8", ErrClaims, text)
+		if text == "" || !utf8.ValidString(text) {
+			return fmt.Errorf("%w: permission %q is empty or not UTF-8", ErrClaims, text)
 		}
 	}
 	return nil

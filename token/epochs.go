@@ -1,9 +1,10 @@
 package token
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
+	"slices"
 )
 
 // maxEpoch is the greatest integer on which all readers of JSON agree, also those that keep every
@@ -36,35 +37,18 @@ func (e Epochs) inRange() bool {
 	return e.Key <= maxEpoch && e.Deployment <= maxEpoch && e.All <= maxEpoch
 }
 
-// appendJSON appends the JSON form to text.
-func (e Epochs) appendJSON(text []byte) []byte {
-	text = strconv.AppendUint(append(text, '['), e.Key, 10)
-	text = strconv.AppendUint(append(text, ','), e.Deployment, 10)
-	text = strconv.AppendUint(append(text, ','), e.All, 10)
-	return append(text, ']')
-}
-
 // epochsValue accepts exactly three integers in plain digits: no sign, fraction or exponent.
 func epochsValue(value []byte) (Epochs, error) {
-	var wire [3]uint64
-	n := 0
-	err := elements(value, func(element []byte) error {
-		if n == len(wire) {
-			return fmt.Errorf("more than %d integers", len(wire))
-		}
-		epoch, err := strconv.ParseUint(string(element), 10, 64)
-		if err != nil || epoch > maxEpoch {
-			return errors.New("not an integer from 0 to 2^53-1")
-		}
-		wire[n] = epoch
-		n++
-		return nil
-	})
-	if err != nil {
-		return Epochs{}, err
+	var wire []*uint64 // pointers, since null would be 0
+	if err := json.Unmarshal(value, &wire); err != nil || slices.Contains(wire, nil) {
+		return Epochs{}, errors.New("not a list of integers from 0 to 2^53-1")
 	}
-	if n < len(wire) {
-		return Epochs{}, fmt.Errorf("%d integers, not %d", n, len(wire))
+	if len(wire) != 3 {
+		return Epochs{}, fmt.Errorf("%d integers, not 3", len(wire))
 	}
-	return Epochs{Key: wire[0], Deployment: wire[1], All: wire[2]}, nil
+	e := Epochs{Key: *wire[0], Deployment: *wire[1], All: *wire[2]}
+	if !e.inRange() {
+		return Epochs{}, errors.New("not integers from 0 to 2^53-1")
+	}
+	return e, nil
 }

@@ -106,8 +106,3 @@ type provenError struct {
 
 func (e *provenError) Error() string { return e.reason.Error() }
 func (e *provenError) Unwrap() error { return e.reason }
-
-// newProvenError copies the token, so that the caller's need not be allocated when all is well.
-func newProvenError(reason error, token Verified) *provenError {
-	return &provenError{reason, &token}
-}

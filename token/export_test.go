@@ -1,9 +1,6 @@
 package token
 
-import (
-	"crypto"
-	"fmt"
-)
+import "crypto"
 
 // MaxTokenSize is the bound on a token's text.
 const MaxTokenSize = maxTokenSize
@@ -21,22 +18,25 @@ func VerifySignature(ring *Ring, raw string) error {
 	return c.verify(ring)
 }
 
-// VerifyBytes is what whoever has only the public key does with a signature. Of RS256 it is what Verify does.
+// VerifyBytes is what Verify does with a signature.
 func VerifyBytes(alg Algorithm, public crypto.PublicKey, signed string, signature []byte) error {
-	if err := alg.method().Verify(signed, signature, public); err != nil {
-		return fmt.Errorf("%w: %w", ErrSignature, err)
-	}
-	return nil
-}
-
-// ProveBytes is what Verify does with a signature.
-func ProveBytes(key *SigningKey, signed string, signature []byte) error {
 	c := &compact{
-		header:    joseHeader{Algorithm: string(key.algorithm), KeyID: key.id, Type: mediaType},
+		header:    joseHeader{Algorithm: string(alg), KeyID: "key", Type: mediaType},
 		signed:    signed,
 		signature: signature,
 	}
-	return c.verify(&Ring{keys: map[string]*SigningKey{key.id: key}})
+	return c.verify(&Ring{keys: map[string]*SigningKey{"key": {id: "key", algorithm: alg, method: alg.method(), public: public}}})
+}
+
+// PublicOnly is a ring of the public parts of another's keys.
+func PublicOnly(ring *Ring) *Ring {
+	r := &Ring{keys: make(map[string]*SigningKey)}
+	for id, key := range ring.keys {
+		public := *key
+		public.private = nil
+		r.keys[id] = &public
+	}
+	return r
 }
 
 // WithID is the key under an ID that is not its thumbprint.
@@ -46,20 +46,11 @@ func WithID(key *SigningKey, id string) *SigningKey {
 	return &renamed
 }
 
-// Remembers says whether a token is among those that are remembered.
+// Remembers reports whether a token is cached.
 func (v *Verifier) Remembers(raw string) bool {
-	_, ok := v.memory.get(v.memory.digest(raw))
+	_, ok := v.cache.get(raw)
 	return ok
 }
 
-// SignText is what [Ring.Sign] does with the first two parts of a token.
-func SignText(key *SigningKey, text string) ([]byte, error) { return key.sign(text) }
-
-// Room is for how many tokens there is room that was taken.
-func (v *Verifier) Room() int {
-	room := 0
-	for i := range v.memory.held.Load().shards {
-		room += cap(v.memory.held.Load().shards[i].slots)
-	}
-	return room
-}
+// Reserve returns the size of the cache's reserve.
+func (v *Verifier) Reserve() int { return len(v.cache.reserve) }

@@ -4,7 +4,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
+
+	"github.com/deploymentkeys/gateway/internal/strictjson"
 )
 
 // maxTokenSize bounds what is looked at, in bytes of the compact form. Tokens of this product have
@@ -23,8 +27,8 @@ type joseHeader struct {
 	Type      string `json:"typ"`
 }
 
-func encodeHeader(alg Algorithm, id string) (string, error) {
-	header, err := json.Marshal(joseHeader{Algorithm: string(alg), KeyID: id, Type: mediaType})
+func encodeHeader(alg Algorithm, id, typ string) (string, error) {
+	header, err := json.Marshal(joseHeader{Algorithm: string(alg), KeyID: id, Type: typ})
 	if err != nil {
 		return "", err
 	}
@@ -120,25 +124,28 @@ func parseHeader(data []byte) (joseHeader, error) {
 // 3.10) or changes how the token is to be read (crit, b64, zip, cty), and this product issues none
 // of it. Values are cut where they get into an error, which is logged: anybody can send them.
 func readHeader(data []byte) (joseHeader, error) {
-	var h joseHeader
-	err := members(data, func(name, value []byte) error {
-		var parameter *string
-		switch string(name) {
-		case "alg":
-			parameter = &h.Algorithm
-		case "kid":
-			parameter = &h.KeyID
-		case "typ":
-			parameter = &h.Type
-		default:
-			return fmt.Errorf("parameter %.64q is not accepted", name)
-		}
-		var err error
-		*parameter, err = stringValue(value)
-		return err
-	})
+	members, err := strictjson.MembersOf("header", data)
 	if err != nil {
-		return joseHeader{}, fmt.Errorf("%w: header: %w", ErrMalformed, err)
+		return joseHeader{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	var h joseHeader
+	for _, parameter := range [...]struct {
+		name string
+		text *string
+	}{
+		{"alg", &h.Algorithm}, {"kid", &h.KeyID}, {"typ", &h.Type},
+	} {
+		value, ok := members[parameter.name]
+		if !ok {
+			continue
+		}
+		if *parameter.text, err = stringValue(value); err != nil {
+			return joseHeader{}, fmt.Errorf("%w: header: %s: %w", ErrMalformed, parameter.name, err)
+		}
+		delete(members, parameter.name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		return joseHeader{}, fmt.Errorf("%w: header: parameter %.64q is not accepted", ErrMalformed, name)
 	}
 	if h.Algorithm == "" || h.KeyID == "" {
 		return joseHeader{}, fmt.Errorf("%w: header: alg or kid is missing or empty", ErrMalformed)
@@ -146,12 +153,12 @@ func readHeader(data []byte) (joseHeader, error) {
 	return h, nil
 }
 
-// verify checks the signature by the key that the header names, and by that key's algorithm: what
+// verify checks the signature by the public part of the key that the header names, and by that key's algorithm: what
 // the header says about the algorithm only has to agree (RFC 8725 sections 3.1 and 3.2). The form
 // of a signature, such as its length, is the algorithm's business.
 //
-// What is kept about a token is kept by its jti, not by its text: ECDSA leaves room for a second valid
-// signature made from the first, without the key. It is refused here, and good for others who verify.
+// What is kept about a token is kept by its jti, not by its text: from an ECDSA signature anyone can make a second
+// one that is valid for the same text, without the key.
 func (c *compact) verify(ring *Ring) error {
 	alg := Algorithm(c.header.Algorithm)
 	if alg.method() == nil {
@@ -165,8 +172,9 @@ func (c *compact) verify(ring *Ring) error {
 		return fmt.Errorf("%w: %s in the header, but %s is a key for %s",
 			ErrAlgorithm, alg, key.id, key.algorithm)
 	}
-	if err := key.prove(c.signed, c.signature); err != nil {
+	if err := key.method.Verify(c.signed, c.signature, key.public); err != nil {
 		return fmt.Errorf("%w: %w", ErrSignature, err)
 	}
+	c.header.KeyID = key.id // the same text, once for all cached tokens
 	return nil
 }

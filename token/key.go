@@ -92,7 +92,7 @@ func newKey(alg Algorithm, createdAt time.Time, signer crypto.Signer) (*SigningK
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
-	header, err := encodeHeader(alg, id)
+	header, err := encodeHeader(alg, id, mediaType)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}

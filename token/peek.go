@@ -1,6 +1,10 @@
 package token
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/deploymentkeys/gateway/internal/strictjson"
+)
 
 // Unproven is what the text of a token claims. Anybody can have written it: nothing in it is a fact,
 // and nothing may be decided on it. Only [Verifier.Verify] proves a token.
@@ -41,23 +45,10 @@ func Peek(raw string) (Unproven, error) {
 // header.
 func peekHeader(data []byte) (Unproven, error) {
 	var u Unproven
-	err := members(data, func(name, value []byte) error {
-		text, err := stringValue(value)
-		if err != nil {
-			return nil // parseHeader says so below, if it matters
-		}
-		switch string(name) {
-		case "alg":
-			u.Algorithm = text
-		case "kid":
-			u.KeyID = text
-		case "typ":
-			u.Type = text
-		}
-		return nil
-	})
-	if err != nil {
-		u = Unproven{}
+	if members, err := strictjson.MembersOf("header", data); err == nil {
+		u.Algorithm, _ = stringValue(members["alg"])
+		u.KeyID, _ = stringValue(members["kid"])
+		u.Type, _ = stringValue(members["typ"])
 	}
 	h, err := parseHeader(data)
 	if err == nil && Algorithm(h.Algorithm).method() == nil {

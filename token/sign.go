@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"time"
 )
 
 // NewID returns a jti: 128 random bits in base64url, 22 characters. It is unique without asking
@@ -30,22 +31,43 @@ func (r *Ring) Sign(c Claims) (string, error) {
 		return "", fmt.Errorf("%w: exp is not after iat", ErrClaims)
 	}
 
-	// The parts are put together here: golang-jwt's Token would encode the header anew, as a map,
-	// for every token.
-	var payloadRoom, tokenRoom [usualSize]byte
-	key, payload := r.signer, c.appendJSON(payloadRoom[:0])
-	raw := append(append(tokenRoom[:0], key.header...), '.')
-	raw = base64.RawURLEncoding.AppendEncode(raw, payload)
-	signature, err := key.sign(string(raw))
+	payload, err := c.MarshalJSON()
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: %w", ErrClaims, err)
 	}
-	raw = base64.RawURLEncoding.AppendEncode(append(raw, '.'), signature)
+	return r.signer.compact(r.signer.header, payload)
+}
+
+// compact returns a token in the compact form. golang-jwt's Token would encode the header, which is the same in every
+// token of a key, for each token.
+func (k *SigningKey) compact(header string, payload []byte) (string, error) {
+	signed := header + "." + base64.RawURLEncoding.EncodeToString(payload)
+	signature, err := k.method.Sign(signed, k.private())
+	if err != nil {
+		return "", fmt.Errorf("signing with %s: %w", k.id, err)
+	}
+	raw := signed + "." + base64.RawURLEncoding.EncodeToString(signature)
 	if len(raw) > maxTokenSize {
 		return "", fmt.Errorf("%w: the token would have %d bytes, at most %d are accepted", ErrClaims, len(raw), maxTokenSize)
 	}
-	return string(raw), nil
+	return raw, nil
 }
 
-// usualSize is room on the stack for a token that ES256 or EdDSA signs, and for its claims. What is longer costs an allocation.
-const usualSize = 1 << 10
+// Issue returns the claims as an access token, as [Ring.Sign] does, and caches it, so that this node need not check
+// the signature of a token that it has made itself. It does not cache a token that [Verifier.Verify] would refuse.
+func (v *Verifier) Issue(ring *Ring, c Claims) (string, error) {
+	raw, err := ring.Sign(c)
+	if err != nil || v.cache == nil {
+		return raw, err
+	}
+	token := &Verified{Claims: c, KeyID: ring.signer.id}
+	token.IssuedAt, token.ExpiresAt = wholeSeconds(c.IssuedAt), wholeSeconds(c.ExpiresAt)
+	token.Permissions = append([]string(nil), c.Permissions...) // the caller may change theirs
+	if v.check(token) == nil {
+		v.cache.put(raw, token)
+	}
+	return raw, nil
+}
+
+// wholeSeconds returns a time as it is read from a token.
+func wholeSeconds(t time.Time) time.Time { return time.Unix(t.Unix(), 0).UTC() }

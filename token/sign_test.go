@@ -41,6 +41,18 @@ func TestSignVerifyRoundTrip(t *testing.T) {
 	}
 }
 
+// A node that holds no private key verifies the same tokens.
+func TestVerifyNeedsOnlyPublicKeys(t *testing.T) {
+	t.Parallel()
+	for _, alg := range algorithms {
+		ring, claims := ringOf(alg), sampleClaims()
+		got, err := newVerifier(t, nil).Verify(token.PublicOnly(ring), must(ring.Sign(claims)))
+		if err != nil || !reflect.DeepEqual(got.Claims, claims) {
+			t.Errorf("%s: got %+v, %v, want %+v", alg, got, err, claims)
+		}
+	}
+}
+
 // TestSignForm holds a token against RFC 9068 section 2, member by member.
 func TestSignForm(t *testing.T) {
 	t.Parallel()
@@ -93,6 +105,7 @@ func TestSignRefuses(t *testing.T) {
 		{"exp in the same second as iat", func(c *token.Claims) { c.ExpiresAt = c.IssuedAt.Add(999 * time.Millisecond) }},
 		{"sub is not UTF-8", func(c *token.Claims) { c.Subject = "a\xff" }},
 		{"permission is not UTF-8", func(c *token.Claims) { c.Permissions = []string{"\xff"} }},
+		{"an empty permission", func(c *token.Claims) { c.Permissions = []string{"a", ""} }},
 		{"epoch of the key above 2^53-1", func(c *token.Claims) { c.Epochs.Key = 1 << 53 }},
 		{"epoch of the Deployment above 2^53-1", func(c *token.Claims) { c.Epochs.Deployment = 1 << 53 }},
 		{"epoch of all above 2^53-1", func(c *token.Claims) { c.Epochs.All = 1<<64 - 1 }},

@@ -1,7 +1,6 @@
 package token
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -51,7 +50,7 @@ func (r *Ring) SignUpstream(c UpstreamClaims) (string, error) {
 		return "", fmt.Errorf("%w: exp is not after iat", ErrClaims)
 	}
 	key := r.signer
-	header, err := json.Marshal(joseHeader{Algorithm: string(key.algorithm), KeyID: key.id, Type: upstreamMediaType})
+	header, err := encodeHeader(key.algorithm, key.id, upstreamMediaType)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrClaims, err)
 	}
@@ -68,14 +67,5 @@ func (r *Ring) SignUpstream(c UpstreamClaims) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrClaims, err)
 	}
-	signed := base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(payload)
-	signature, err := key.sign(signed)
-	if err != nil {
-		return "", err
-	}
-	raw := signed + "." + base64.RawURLEncoding.EncodeToString(signature)
-	if len(raw) > maxTokenSize {
-		return "", fmt.Errorf("%w: the token would have %d bytes, at most %d are accepted", ErrClaims, len(raw), maxTokenSize)
-	}
-	return raw, nil
+	return key.compact(header, payload)
 }

@@ -28,12 +28,12 @@ type Options struct {
 	// time that was announced stays dead.
 	Leeway time.Duration
 
-	// CacheSize is how many proven tokens are remembered. Default: [DefaultCacheSize]; negative:
-	// none.
+	// CacheSize is how many verified tokens are cached, at about 1.2 KB each. Default: [DefaultCacheSize];
+	// negative: none.
 	CacheSize int
 }
 
-// Verified is what a proven token says. Its Permissions are shared by all tokens of a key: they may not be
+// Verified is what a verified token says. Its Permissions are shared by all who present the token: they may not be
 // changed.
 type Verified struct {
 	Claims
@@ -50,7 +50,7 @@ type Verifier struct {
 	audiences []string
 	now       func() time.Time
 	leeway    time.Duration
-	memory    *memory // nil: remembers nothing
+	cache     *cache // nil: none
 }
 
 // NewVerifier makes a verifier.
@@ -74,10 +74,7 @@ func NewVerifier(o Options) (*Verifier, error) {
 		v.leeway = DefaultLeeway
 	}
 	if o.CacheSize >= 0 {
-		var err error
-		if v.memory, err = newMemory(o.CacheSize); err != nil {
-			return nil, fmt.Errorf("verifying tokens: %w", err)
-		}
+		v.cache = newCache(o.CacheSize)
 	}
 	return v, nil
 }
@@ -85,18 +82,18 @@ func NewVerifier(o Options) (*Verifier, error) {
 // Close forgets all tokens. Requests that are still being answered
 // may go on verifying: each token then costs the full price once more.
 func (v *Verifier) Close() {
-	if v.memory != nil {
-		v.memory.clear()
+	if v.cache != nil {
+		v.cache.clear()
 	}
 }
 
-// Remembered is how many tokens are remembered that have not expired. It is for metrics: it looks at all of
-// them, which takes about a millisecond for 100,000.
+// Remembered returns how many cached tokens have not expired. It is for metrics: it looks at all of them, which takes
+// some milliseconds for 100,000.
 func (v *Verifier) Remembered() int {
-	if v.memory == nil {
+	if v.cache == nil {
 		return 0
 	}
-	return v.memory.count(v.now())
+	return v.cache.count(v.now())
 }
 
 // Verify proves that one of the ring's keys signed the token, that it is of this issuer, for one of
@@ -106,51 +103,54 @@ func (v *Verifier) Remembered() int {
 // The error wraps one of the sentinels of this package; [Proven] says whether its text may be
 // shown to the sender. ring must not be nil.
 func (v *Verifier) Verify(ring *Ring, raw string) (Verified, error) {
-	if v.memory == nil {
-		return v.prove(ring, raw)
+	if v.cache == nil {
+		token, err := v.prove(ring, raw)
+		if err != nil {
+			return Verified{}, err
+		}
+		return *token, nil
 	}
 	if err := checkShape(raw); err != nil {
 		return Verified{}, err
 	}
-	id := v.memory.digest(raw)
-	if known, ok := v.memory.get(id); ok {
+	if known, ok := v.cache.get(raw); ok {
 		// What can have changed since: the keys, and the time.
 		if ring.Has(known.KeyID) {
-			err := v.checkTime(&known)
+			err := v.checkTime(known)
 			if err == nil {
-				return known, nil
+				return *known, nil
 			}
-			v.memory.forget(id)
-			return Verified{}, newProvenError(err, known)
+			v.cache.forget(raw)
+			return Verified{}, &provenError{err, known}
 		}
-		v.memory.forget(id)
+		v.cache.forget(raw)
 	}
 	token, err := v.prove(ring, raw)
 	if err != nil {
 		return Verified{}, err
 	}
-	v.memory.put(id, &token)
-	return token, nil
+	v.cache.put(raw, token)
+	return *token, nil
 }
 
-// prove does without memory. Up to the signature the token is somebody's text and no claim in it is
+// prove does without the cache. Up to the signature the token is somebody's text and no claim in it is
 // read; all that is found after may be told.
-func (v *Verifier) prove(ring *Ring, raw string) (Verified, error) {
+func (v *Verifier) prove(ring *Ring, raw string) (*Verified, error) {
 	parsed, err := parseCompact(raw)
 	if err != nil {
-		return Verified{}, err
+		return nil, err
 	}
 	if err := parsed.verify(ring); err != nil {
-		return Verified{}, err
+		return nil, err
 	}
 	token, err := read(parsed)
 	if err != nil {
-		return Verified{}, &provenError{reason: err}
+		return nil, &provenError{reason: err}
 	}
 	if err := v.check(token); err != nil {
-		return Verified{}, &provenError{err, token}
+		return nil, &provenError{err, token}
 	}
-	return *token, nil
+	return token, nil
 }
 
 // read turns a payload whose signature is verified into claims.
@@ -175,7 +175,7 @@ func (v *Verifier) check(token *Verified) error {
 	if err := v.checkTime(token); err != nil {
 		return err
 	}
-	// Every remembered token has these two: one copy will do.
+	// Every cached token has these two: one copy will do.
 	token.Issuer, token.Audience = v.issuer, v.audiences[audience]
 	return nil
 }

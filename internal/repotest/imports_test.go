@@ -18,16 +18,20 @@ const modulePath = "github.com/deploymentkeys/gateway"
 // mayImport says, for each package, which packages of this module it may import outside its tests. Paths are relative to
 // the module; the root package is ".". Imports go down only:
 //
-//	cmd/caddy -> gateway -> admin/console -> admin -> caddymodule -> keystore, token
+//	cmd/caddy -> gateway -> {admin/cli, admin/console} -> admin
+//	gateway -> caddymodule/airflow
+//	these -> caddymodule -> access -> caddymodule/node -> {keystore, token}
 //
 // Packages below internal/ stand outside of it: each may import them, and they import only one another.
 var mayImport = map[string][]string{
 	"cmd/caddy":           {"."},
-	".":                   {"admin", "admin/cli", "admin/console", "caddymodule"},
-	"admin/console":       {"admin", "caddymodule", "keystore", "token"},
-	"admin":               {"caddymodule", "keystore", "token"},
-	"admin/cli":           {"caddymodule", "keystore"},
-	"caddymodule":         {"caddymodule/node", "keystore", "keystore/redisstore", "token"},
+	".":                   {"admin", "admin/cli", "admin/console", "caddymodule", "caddymodule/airflow"},
+	"admin/console":       {"access", "admin", "caddymodule", "keystore"},
+	"admin/cli":           {"access", "admin", "caddymodule", "keystore"},
+	"admin":               {"access", "caddymodule", "keystore"},
+	"caddymodule/airflow": {"access", "caddymodule", "keystore", "token"},
+	"caddymodule":         {"access", "caddymodule/node", "keystore", "keystore/redisstore", "token"},
+	"access":              {"caddymodule/node", "keystore", "token"},
 	"caddymodule/node":    {"keystore", "keystore/boltstore", "keystore/redisstore", "token"},
 	"keystore/boltstore":  {"keystore"},
 	"keystore/redisstore": {"keystore"},
@@ -47,14 +51,24 @@ var mayImport = map[string][]string{
 
 // mayUseCaddy are the packages that know Caddy. All others stay free of it, also by way of what they import, so that
 // the domain can be read, tested and reused without a web server.
-var mayUseCaddy = []string{"cmd/caddy", ".", "admin", "admin/cli", "admin/console", "caddymodule"}
+var mayUseCaddy = []string{
+	"cmd/caddy", ".", "admin", "admin/cli", "admin/console", "access", "caddymodule", "caddymodule/airflow", "caddymodule/node",
+	"internal/caddyconf",
+}
 
-// onlyIn names, for each module that one package alone knows, that package. Tests and test kits may look behind it.
-var onlyIn = map[string]string{
-	"github.com/redis/go-redis": "keystore/redisstore",
-	"go.etcd.io/bbolt":          "keystore/boltstore",
+// mayNotName are imports that a package must not have by itself: access decides without Caddy, and a node, which
+// outlives configurations, knows no HTTP and none of Caddy's modules.
+var mayNotName = map[string][]string{
+	"access":           {"github.com/caddyserver", "go.uber.org/zap"},
+	"caddymodule/node": {"net/http", "github.com/caddyserver/caddy/v2/modules", "github.com/caddyserver/caddy/v2/caddyconfig"},
+}
 
-	"github.com/prometheus/client_golang": "caddymodule",
+// onlyIn names, for each module that few packages know, those packages. Tests and test kits may look behind them.
+var onlyIn = map[string][]string{
+	"github.com/redis/go-redis": {"keystore/redisstore"},
+	"go.etcd.io/bbolt":          {"keystore/boltstore"},
+
+	"github.com/prometheus/client_golang": {"caddymodule", "caddymodule/node"},
 }
 
 // listedPackage is the part of `go list -json` that the import rule reads.
@@ -83,8 +97,13 @@ func TestImportRule(t *testing.T) {
 				t.Errorf("%s imports %s: imports go down only, see mayImport in imports_test.go", rel, target)
 			case !own && !isTestKit(rel):
 				for module, only := range onlyIn {
-					if within(imported, module) && rel != only {
+					if within(imported, module) && !slices.Contains(only, rel) {
 						t.Errorf("%s imports %s, which only %s may know", rel, imported, only)
+					}
+				}
+				for _, forbidden := range mayNotName[rel] {
+					if within(imported, forbidden) {
+						t.Errorf("%s imports %s: see mayNotName in imports_test.go", rel, imported)
 					}
 				}
 			}

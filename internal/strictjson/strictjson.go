@@ -21,16 +21,19 @@ const MaxDepth = 16
 // Members reads data as a single JSON object (RFC 8259) and returns its members. Refused, with
 // an error made to be shown to the sender: text that is not UTF-8, a name that is there twice in
 // any object, nesting deeper than [MaxDepth], anything after the object.
-func Members(data []byte) (map[string]json.RawMessage, error) {
+func Members(data []byte) (map[string]json.RawMessage, error) { return MembersOf("body", data) }
+
+// MembersOf reads data as [Members] does. Its errors say "the NAME is not" in the place of "the body is not".
+func MembersOf(name string, data []byte) (map[string]json.RawMessage, error) {
 	if !utf8.Valid(data) {
-		return nil, errors.New("the body is not valid UTF-8")
+		return nil, fmt.Errorf("the %s is not valid UTF-8", name)
 	}
 	if !json.Valid(data) {
-		return nil, fault(data)
+		return nil, fault(name, data)
 	}
 	w := walker{data}
 	if w.next() != '{' {
-		return nil, errNoObject
+		return nil, fmt.Errorf("the %s is not a JSON object", name)
 	}
 	members := make(map[string]json.RawMessage)
 	err := w.object(1, func(name string) bool {
@@ -45,26 +48,25 @@ func Members(data []byte) (map[string]json.RawMessage, error) {
 	return members, nil
 }
 
-var errNoObject = errors.New("the body is not a JSON object")
-
 // fault says what is wrong with data, which is not valid JSON.
-func fault(data []byte) error {
+func fault(name string, data []byte) error {
 	var first json.RawMessage
 	err := json.NewDecoder(bytes.NewReader(data)).Decode(&first)
 	switch {
 	case err == io.EOF || err == io.ErrUnexpectedEOF:
-		return errors.New("the body is not valid JSON: it ends too early")
+		return fmt.Errorf("the %s is not valid JSON: it ends too early", name)
 	case err != nil:
-		return fmt.Errorf("the body is not valid JSON: %w", err)
+		return fmt.Errorf("the %s is not valid JSON: %w", name, err)
 	case first[0] != '{':
-		return errNoObject
+		return fmt.Errorf("the %s is not a JSON object", name)
 	}
-	return errors.New("the body goes on after the JSON object")
+	return fmt.Errorf("the %s goes on after the JSON object", name)
 }
 
-// String is the text of a value that [Members] has returned, if that is a string.
+// String returns the text of a value that [Members] has returned, if that is a string. No value, of a member that is
+// missing, is none.
 func String(value json.RawMessage) (string, bool) {
-	if value[0] != '"' {
+	if len(value) == 0 || value[0] != '"' {
 		return "", false
 	}
 	return text(value), true

@@ -83,7 +83,7 @@ func TestString(t *testing.T) {
 			t.Errorf("%s is %q, %t, want %q", value, got, ok, want)
 		}
 	}
-	for _, value := range []string{"1", "null", "true", "[]", `{"a":"b"}`} {
+	for _, value := range []string{"", "1", "null", "true", "[]", `{"a":"b"}`} {
 		if got, ok := String([]byte(value)); ok {
 			t.Errorf("%s is a string, %q", value, got)
 		}

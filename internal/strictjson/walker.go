@@ -30,7 +30,7 @@ func (w *walker) skip(n int) { w.rest = w.rest[n:] }
 func (w *walker) object(depth int, was func(name string) bool, member func(name string, value []byte)) error {
 	w.skip(1)
 	for w.next() != '}' {
-		quoted := w.rest[:StringEnd(w.rest)]
+		quoted := w.rest[:stringEnd(w.rest)]
 		name := text(quoted)
 		if was(name) {
 			return fmt.Errorf("%.64q is there more than once", name)
@@ -74,7 +74,7 @@ func (w *walker) value(depth int) ([]byte, error) {
 	value := w.rest
 	switch first {
 	case '"':
-		w.skip(StringEnd(w.rest))
+		w.skip(stringEnd(w.rest))
 	case '{', '[':
 		if depth > MaxDepth {
 			return nil, fmt.Errorf("the JSON is nested deeper than %d", MaxDepth)
@@ -88,13 +88,13 @@ func (w *walker) value(depth int) ([]byte, error) {
 			func(name string) bool { return seen[name] },
 			func(name string, _ []byte) { seen[name] = true })
 	default: // a number, true, false or null
-		w.skip(ScalarEnd(w.rest))
+		w.skip(scalarEnd(w.rest))
 	}
 	return value[:len(value)-len(w.rest)], err
 }
 
-// StringEnd is the length of the JSON string that data, which is valid, begins with, with its quotes.
-func StringEnd(data []byte) int {
+// stringEnd is the length of the JSON string that data, which is valid, begins with, with its quotes.
+func stringEnd(data []byte) int {
 	for i := 1; i < len(data); i++ {
 		switch data[i] {
 		case '\\':
@@ -106,8 +106,8 @@ func StringEnd(data []byte) int {
 	return len(data)
 }
 
-// ScalarEnd is the length of the number, true, false or null that data begins with.
-func ScalarEnd(data []byte) int {
+// scalarEnd is the length of the number, true, false or null that data begins with.
+func scalarEnd(data []byte) int {
 	if i := bytes.IndexAny(data, " \t\r\n,]}"); i >= 0 {
 		return i
 	}

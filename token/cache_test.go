@@ -3,6 +3,7 @@ package token_test
 import (
 	"errors"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -70,22 +71,6 @@ func TestRememberedAsItIs(t *testing.T) {
 		if got := must(v.Verify(ring, raw)); !reflect.DeepEqual(got, want) {
 			t.Errorf("remembered as %+v, want %+v", got, want)
 		}
-	}
-}
-
-// A jti for which there is no room is no reason to refuse a token, nor to cut it.
-func TestLongIDIsNotRemembered(t *testing.T) {
-	t.Parallel()
-	v, ring, claims := newVerifier(t, nil), ringOf(token.EdDSA), sampleClaims()
-	claims.ID = strings.Repeat("x", 31)
-	raw := must(ring.Sign(claims))
-	for range 2 {
-		if got := must(v.Verify(ring, raw)); got.ID != claims.ID {
-			t.Errorf("jti %q, want %q", got.ID, claims.ID)
-		}
-	}
-	if v.Remembers(raw) {
-		t.Error("it is remembered")
 	}
 }
 
@@ -221,7 +206,6 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// Tokens are held in parts, of which chance gives one more than another: as many as there is room for are all there.
 func TestMemoryHoldsAsManyAsItSays(t *testing.T) {
 	t.Parallel()
 	ring := ringOf(token.EdDSA)
@@ -240,36 +224,8 @@ func TestMemoryHoldsAsManyAsItSays(t *testing.T) {
 	for range 1_000 {
 		must(v.Verify(ring, must(ring.Sign(sampleClaims()))))
 	}
-	if n := v.Remembered(); n > 2_500 {
-		t.Errorf("%d tokens are remembered, at most a quarter more than 2,000 are allowed", n)
-	}
-}
-
-// The room is taken in one piece, with the first token: until then a verifier costs nothing, and afterwards no request
-// waits while what is held grows. Where more may be remembered than by default, the rest is taken as it is needed.
-func TestRoomIsTakenWithTheFirstToken(t *testing.T) {
-	t.Parallel()
-	ring := ringOf(token.EdDSA)
-	for _, tc := range []struct{ size, least, most int }{
-		{10, 10, 10},
-		{2_000, 2_000, 2_500},
-		{0, token.DefaultCacheSize, token.DefaultCacheSize * 5 / 4},
-		{10 * token.DefaultCacheSize, token.DefaultCacheSize, token.DefaultCacheSize * 5 / 4},
-	} {
-		v := newVerifier(t, func(o *token.Options) { o.CacheSize = tc.size })
-		if n := v.Room(); n != 0 {
-			t.Errorf("for %d: there is room for %d before there is a token", tc.size, n)
-		}
-		for range 3 {
-			must(v.Verify(ring, must(ring.Sign(sampleClaims()))))
-			if n := v.Room(); n < tc.least || n > tc.most {
-				t.Errorf("for %d: there is room for %d, want %d to %d", tc.size, n, tc.least, tc.most)
-			}
-		}
-		v.Close()
-		if n := v.Room(); n != 0 {
-			t.Errorf("for %d: there is room for %d after Close", tc.size, n)
-		}
+	if n := v.Remembered(); n > 2_000 {
+		t.Errorf("%d tokens are remembered, 2,000 are allowed", n)
 	}
 }
 
@@ -310,27 +266,6 @@ func TestTokenInUseStays(t *testing.T) {
 			t.Fatal("it was driven out")
 		}
 		must(v.Verify(ring, must(ring.Sign(sampleClaims()))))
-	}
-}
-
-// A key, a scope and an epoch are there for as long as its tokens, and these for a day: over the months more holders come
-// than the memory has room for. Then it begins anew.
-func TestMoreHoldersThanRoom(t *testing.T) {
-	t.Parallel()
-	ring := ringOf(token.EdDSA)
-	v := newVerifier(t, func(o *token.Options) { o.CacheSize = 10 })
-	for i := range 35 {
-		claims := sampleClaims()
-		claims.ID, claims.Epochs.Key = token.NewID(), uint64(i)
-		raw := must(ring.Sign(claims))
-		for range 2 {
-			if got := must(v.Verify(ring, raw)); got.Epochs != claims.Epochs || got.ID != claims.ID {
-				t.Fatalf("got %+v, want %+v", got.Claims, claims)
-			}
-		}
-		if !v.Remembers(raw) {
-			t.Errorf("the token of holder %d is not remembered", i)
-		}
 	}
 }
 
@@ -378,14 +313,53 @@ func TestConcurrentUse(t *testing.T) {
 	wg.Wait()
 }
 
-// TestRememberedAllocatesOnce is for the jti, and not parallel: it counts what the whole process allocates.
-func TestRememberedAllocatesOnce(t *testing.T) {
+// TestRememberedAllocatesNothing is not parallel: it counts what the whole process allocates.
+func TestRememberedAllocatesNothing(t *testing.T) {
 	for _, alg := range algorithms {
 		v, ring := newVerifier(t, nil), ringOf(alg)
-		raw := must(ring.Sign(sampleClaims()))
-		must(v.Verify(ring, raw))
-		if n := testing.AllocsPerRun(1000, func() { _, _ = v.Verify(ring, raw) }); n > 1 {
-			t.Errorf("%s: %v allocations", alg, n)
+		verified := must(ring.Sign(sampleClaims()))
+		must(v.Verify(ring, verified))
+		for name, raw := range map[string]string{"verified": verified, "issued": must(v.Issue(ring, sampleClaims()))} {
+			if n := testing.AllocsPerRun(1000, func() { _, _ = v.Verify(ring, raw) }); n > 0 {
+				t.Errorf("%s, %s: %v allocations", alg, name, n)
+			}
+		}
+	}
+}
+
+// A configuration that is only validated makes a verifier too.
+func TestReserveIsTakenWithTheFirstToken(t *testing.T) {
+	t.Parallel()
+	v, ring := newVerifier(t, nil), ringOf(token.EdDSA)
+	if n := v.Reserve(); n != 0 {
+		t.Errorf("%d bytes before there is a token", n)
+	}
+	must(v.Issue(ring, sampleClaims()))
+	if n := v.Reserve(); n != 12<<20 {
+		t.Errorf("%d bytes with the first token, want 12 MiB", n)
+	}
+}
+
+// TestClosedVerifierLeavesNoGoroutine is not parallel: it looks at those of the whole process.
+func TestClosedVerifierLeavesNoGoroutine(t *testing.T) {
+	ring := ringOf(token.EdDSA)
+	v := newVerifier(t, func(o *token.Options) { o.CacheSize = 10 })
+	for range 1_000 {
+		must(v.Issue(ring, sampleClaims()))
+	}
+	v.Close()
+	stacks := make([]byte, 1<<20)
+	poll, deadline := time.NewTicker(time.Millisecond), time.After(10*time.Second)
+	defer poll.Stop()
+	for {
+		all := string(stacks[:runtime.Stack(stacks, true)])
+		if !strings.Contains(all, "maypok86/otter") {
+			return
+		}
+		select {
+		case <-poll.C:
+		case <-deadline:
+			t.Fatalf("a goroutine is left:\n%s", all)
 		}
 	}
 }
