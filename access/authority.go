@@ -1,3 +1,8 @@
+// Package access says who a request is from and what they may do now: credentials, paths, identity, the decision, and
+// refusals in OAuth's terms. It also issues, introspects, revokes and explains access tokens.
+//
+// It is net/http and names Caddy nowhere: what only Caddy knows, such as the client's address behind a trusted proxy, is
+// handed in.
 package access
 
 import (
@@ -74,7 +79,7 @@ func (a *Authority) authenticate(ctx context.Context, id, secret string) (key *k
 	return key, isPrevious, nil
 }
 
-// Client is the key whose ID and secret an OAuth client has sent, if they may come from the address of the request.
+// Client returns the key whose ID and secret an OAuth client has sent, if they may come from the address of the request.
 // That is recorded as a use of that kind; 0 is none, but for the previous secret.
 func (a *Authority) Client(r *http.Request, id, secret string, kind node.Use) (*keystore.Key, *Refusal) {
 	if id == "" || secret == "" {
@@ -121,7 +126,7 @@ type Rule struct {
 	Methods []string // none: all
 }
 
-// Authorize is the decision on a request to an upstream: a path with one reading, one credential, who that is of,
+// Authorize decides on a request to an upstream: a path with one reading, one credential, who that is of,
 // and whether they may do this here. deployment is the one that the request is for. What a token says may be
 // remembered; this is decided for each request.
 func (a *Authority) Authorize(r *http.Request, route *Route, deployment string) (Identity, *Refusal) {

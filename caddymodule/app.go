@@ -25,7 +25,7 @@ func init() {
 	caddy.RegisterModule(new(App))
 }
 
-// App owns what all sites share: the keystore, the signing keys, and what a token is.
+// App is what all sites share: where the store is, how long tokens and signing keys live, and what a token is for.
 //
 // Without redis, keys live in a file in Caddy's data directory, deployment_keys/keys.db, and the
 // master secret beside it in deployment_keys/secret, which is made at the first start. One

@@ -1,5 +1,4 @@
-// Package caddymodule is the gateway inside Caddy: the app that owns the keystore and the
-// signing keys, the handler that answers the OAuth endpoints, the handler that checks bearers in
-// front of an upstream, and those that stand before an Airflow. It must not know how a database
-// works.
+// Package caddymodule is Caddy's side of the gateway: the app, which is configuration only, the handlers of the OAuth
+// endpoints and of the bearer check, their Caddyfile, metrics and events. It reads configuration and writes answers; what
+// it answers is decided in package access, and what outlives a configuration is in package node.
 package caddymodule

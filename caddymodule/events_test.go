@@ -17,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/deploymentkeys/gateway/access"
 	"github.com/deploymentkeys/gateway/caddymodule/node"
 	"github.com/deploymentkeys/gateway/internal/scrapetest"
 	"github.com/deploymentkeys/gateway/keystore"
@@ -188,6 +189,27 @@ func TestRefusalsAreEvents(t *testing.T) {
 			if strings.Contains(string(shown), hidden) {
 				t.Errorf("%s: %s shows a secret", name, shown)
 			}
+		}
+	}
+}
+
+// They were taken for a stranger's: the event did not name the key that had authenticated.
+func TestRefusalsOfRevokeNameTheKey(t *testing.T) {
+	app := runCaddy(t, withSubscriber)
+	app.addDeployment(t, "dep1")
+	key, secret := app.newKey(t, "dep1", 0)
+	other, _ := app.newKey(t, "dep1", 0)
+	ofOther := app.token(t, other)
+	app.events.flush()
+	events := subscribe(t)
+	for code, form := range map[access.Code]url.Values{
+		access.CodeUnauthorizedClient: {"token": {ofOther}},
+		access.CodeInvalidRequest:     {},
+	} {
+		app.clientCall(t, pathRevoke, key.ID, secret, "192.0.2.7", form)
+		event := receive(t, events)
+		if event.Data["handler"] != "revoke" || event.Data["error"] != string(code) || event.Data["key"] != key.ID {
+			t.Errorf("%s: %s %v, want the key", code, event.Name(), event.Data)
 		}
 	}
 }

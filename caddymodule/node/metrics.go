@@ -86,7 +86,7 @@ func newNodeCollector() *nodeCollector {
 		events:     desc("log_events_total", "Changes that this node heard of through the change log."),
 		gaps:       desc("log_gaps_total", "Times that this node forgot all it knew because entries of the change log were missing."),
 		errors:     desc("log_errors_total", "Reads of the change log that failed."),
-		remembered: desc("remembered", "What this node has in memory, by kind: keys, members, deployments, tokens.", "kind"),
+		remembered: desc("remembered", "What this node has in memory, by kind: keys, members, deployments, revocations, tokens.", "kind"),
 	}
 }
 
