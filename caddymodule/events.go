@@ -43,9 +43,12 @@ var changeNames = map[keystore.EventKind]string{
 	keystore.TokensRevoked:           "all_deployment_tokens_revoked",
 }
 
-// changed is called after each change that this process makes, whoever made it. It hands it to the configuration that
-// runs, and returns at once.
+// changed is called after each change that this process makes, whoever made it. It counts it, hands it to the configuration
+// that runs, and returns at once.
 func changed(change keystore.Event) {
+	if _, ok := changeNames[change.Kind]; ok {
+		metrics.changes.WithLabelValues(string(change.Kind)).Inc()
+	}
 	running, err := caddy.ActiveContext().AppIfConfigured(appName)
 	if app, ok := running.(*App); err == nil && ok {
 		app.events.changed(change)

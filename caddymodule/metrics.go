@@ -23,6 +23,7 @@ import (
 //	log_errors_total                            reads of the change log that failed
 //	remembered{kind}                            keys, members, Deployments, tokens, and whether tokens were revoked, in memory
 //	key_uses_total{outcome}                     when keys were last used: recorded in the store, failed and tried again, dropped
+//	changes_total{kind}                         changes that this process made, by the kind of their event
 //	refusal_events_suppressed_total             events deployment_token_refused that were not emitted
 //	audit_entries_total                         entries of the audit log that this node has written
 //	audit_errors_total                          attempts to write it that failed, to be tried again
@@ -42,6 +43,7 @@ var metrics = newCollectors()
 
 type collectors struct {
 	requests      *prometheus.CounterVec
+	changes       *prometheus.CounterVec
 	notEmitted    prometheus.Counter
 	allCollectors []prometheus.Collector
 
@@ -54,6 +56,10 @@ func newCollectors() *collectors {
 			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "requests_total",
 			Help: "Requests by handler (auth: the bearer check; token, revoke, introspect, user_token: the OAuth endpoints and POST /token; airflow: what deployment_airflow_login and deployment_airflow_token get, which auth has passed) and outcome (passed, or the error of the answer).",
 		}, []string{"handler", "outcome"}),
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "changes_total",
+			Help: "Changes of Deployments, keys, members and tokens that this gateway has made, by kind.",
+		}, []string{"kind"}),
 		notEmitted: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "refusal_events_suppressed_total",
 			Help: "Events deployment_token_refused that were not emitted, because there were too many in a second or their subscribers are too slow.",
@@ -65,7 +71,10 @@ func newCollectors() *collectors {
 	} {
 		*counters = newRequestCounters(c.requests, name)
 	}
-	c.allCollectors = append(node.Collectors(), c.requests, c.notEmitted)
+	for kind := range changeNames {
+		c.changes.WithLabelValues(string(kind)) // a rate needs its 0
+	}
+	c.allCollectors = append(node.Collectors(), c.requests, c.changes, c.notEmitted)
 	return c
 }
 
