@@ -18,7 +18,7 @@ const upkeepInterval = time.Minute
 
 // firstUpkeepInterval is how often a store is tried that could not be asked at start: until it was, there may be no
 // signing key.
-const firstUpkeepInterval = time.Second
+const firstUpkeepInterval = 200 * time.Millisecond
 
 // upkeep does what is due until the configuration ends. begun is whether it was done at start.
 func (a *App) upkeep(ctx context.Context, n *node.Node, begun bool) {

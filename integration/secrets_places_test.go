@@ -120,7 +120,7 @@ func (c *canarySite) crash(t *testing.T, keys canaryKeys) {
 		len(body)+1, body))()
 	eventually(t, "a handler waits for the rest of a request", func() bool {
 		goroutines := call(t, http.MethodGet, c.Admin("/debug/pprof/goroutine?debug=2"), nil).Want(http.StatusOK)
-		return strings.Contains(string(c.leaks.keep("goroutines", goroutines).Body), "caddymodule.readBody")
+		return strings.Contains(string(c.leaks.keep("goroutines", goroutines).Body), "access.readBody")
 	})
 	process, err := os.FindProcess(c.PID())
 	if err != nil {
@@ -132,7 +132,7 @@ func (c *canarySite) crash(t *testing.T, keys canaryKeys) {
 	eventually(t, "the gateway has ended by SIGABRT", func() bool { return process.Signal(syscall.Signal(0)) != nil })
 	c.Kill()
 	<-answered
-	for _, part := range []string{"SIGABRT", "caddymodule.readBody", "reverseproxy"} {
+	for _, part := range []string{"SIGABRT", "access.readBody", "reverseproxy"} {
 		if !strings.Contains(c.Logs(), part) {
 			t.Errorf("the crash prints no %s", part)
 		}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,18 +22,29 @@ import (
 // A testGateway keeps what the handlers say to the app.
 type testGateway struct {
 	authority *access.Authority
-	passed    int
-	refusals  []*access.Refusal
-	faults    []string
+
+	mu       sync.Mutex
+	passed   int
+	refusals []*access.Refusal
+	faults   []string
 }
 
 func (g *testGateway) Authority() *access.Authority { return g.authority }
-func (g *testGateway) PassedAtAirflow()             { g.passed++ }
+func (g *testGateway) PassedAtAirflow() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.passed++
+}
+
 func (g *testGateway) RefusedAtAirflow(_ *http.Request, refused *access.Refusal) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.refusals = append(g.refusals, refused)
 }
 
 func (g *testGateway) NoAirflow(deployment string, cause error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.faults = append(g.faults, fmt.Sprint(deployment, ": ", cause))
 }
 func (*testGateway) Report(*access.Refusal, ...zap.Field) {}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -101,7 +102,7 @@ func (s *signing) load(ctx context.Context) (*token.Ring, error) {
 	attempt := s.loading.DoChan("", func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keystore.ReadTimeout)
 		defer cancel()
-		return s.read(ctx)
+		return s.readOrWait(ctx)
 	})
 	// The caller's patience is that of a read: the attempt goes on for those who come later.
 	timeout := time.NewTimer(keystore.ReadTimeout)
@@ -119,6 +120,27 @@ func (s *signing) load(ctx context.Context) (*token.Ring, error) {
 	}
 }
 
+// errNoSigningKeys says that nobody has made the first signing key yet.
+var errNoSigningKeys = fmt.Errorf("%w: the store has no signing keys yet", keystore.ErrUnavailable)
+
+// firstKeyInterval is how often a new store is asked for its first signing key.
+const firstKeyInterval = 50 * time.Millisecond
+
+// readOrWait reads the signing keys. In a new store it waits, until ctx ends, for start or upkeep to make the first.
+func (s *signing) readOrWait(ctx context.Context) (*token.Ring, error) {
+	for {
+		ring, err := s.read(ctx)
+		if !errors.Is(err, errNoSigningKeys) {
+			return ring, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(firstKeyInterval):
+		}
+	}
+}
+
 // read reads the signing keys. It changes nothing: see [Node.Maintain].
 func (s *signing) read(ctx context.Context) (*token.Ring, error) {
 	at := s.now()
@@ -128,7 +150,7 @@ func (s *signing) read(ctx context.Context) (*token.Ring, error) {
 		return nil, fmt.Errorf("reading the signing keys: %w", err)
 	}
 	if len(stored) == 0 {
-		return nil, fmt.Errorf("%w: the store has no signing keys yet", keystore.ErrUnavailable)
+		return nil, errNoSigningKeys
 	}
 	signer, usable := "", make([]*token.SigningKey, len(stored))
 	for i, key := range stored {
