@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -42,16 +41,6 @@ func BenchmarkTokenEndpointParallel(b *testing.B) {
 
 func (a *testApp) asForm() string {
 	return url.Values{"grant_type": {"client_credentials"}, "client_id": {a.key.ID}, "client_secret": {a.secret}}.Encode()
-}
-
-func (a *testApp) asJSON(b *testing.B) string {
-	body, err := json.Marshal(map[string]string{
-		"grant_type": "client_credentials", "client_id": a.key.ID, "client_secret": a.secret, "audience": DefaultAudience,
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	return string(body)
 }
 
 // A tokenRequest is sent again and again, to a writer that keeps the status alone.
